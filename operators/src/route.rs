@@ -1,0 +1,729 @@
+//! Route: which channel is next for a (period, user, kind), in which version, not before when;
+//! and the rendering of the message for that channel alone.
+//!
+//! # Life of a route
+//! ```text
+//! statement ─► Held ◄─┐ window          ┌── retry (next version) ──┐
+//!                │    │                 ▼                          │
+//!                └──► Rendered(channel) ─► next channel … ─► Failed ┘
+//!                          │ sent  │ in doubt
+//!                          ▼       ▼
+//!                        Sent    Unknown ─► Sent | Failed (never another channel)
+//! ```
+//!
+//! # Invariants
+//! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
+//!   are opened, and a template sees masked forms alone.
+//! - A delivery moves a route only if it is of the route's version and channel: a stale one is
+//!   counted and dropped.
+//! - A statement that already has a route is dropped: a replay begins nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sealpost_schemas::key_ring::{KeyRing, SealError};
+use sealpost_schemas::record::{
+    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, RouteNotice, Standing, Statement,
+};
+use sealpost_schemas::sealed::{Plaintext, Purpose};
+use sealpost_schemas::{
+    Channel, Digest, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
+};
+
+use crate::pack::{Packer, Unpacker};
+use crate::render::{Profile, TemplateSet};
+use crate::table::{History, OperatorError, Source, Table};
+use crate::windows::WindowRule;
+
+const ROUTE: u8 = 1;
+const POLICIES: u8 = 1;
+const RETRY: u8 = 1;
+
+/// Routes that one portion of a release or a retry moves.
+const PORTION_ROUTES: usize = 500;
+
+/// Profiles that did not open, with none opened before, after which the key ring is taken for the
+/// wrong one rather than the profiles for damaged.
+const MISFITS_MAX: u32 = 3;
+
+/// What route emits.
+#[derive(Debug)]
+pub enum Output {
+    /// A message on its way.
+    Dispatch(Box<Dispatch>),
+    /// A route without one.
+    Notice(RouteNotice),
+}
+
+/// What happened, for metrics.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages rendered.
+    pub rendered: u64,
+    /// Statements dropped because their route is there: replays.
+    pub replayed: u64,
+    /// Deliveries dropped because the route has moved on.
+    pub stale: u64,
+    /// Routes held for a window.
+    pub held: u64,
+    /// Routes that ended without a channel left.
+    pub exhausted: u64,
+    /// Statements that could not be rendered.
+    pub unrenderable: u64,
+}
+
+/// Compiled templates by digest, shared by the shards of a process.
+#[derive(Default, Clone)]
+pub struct TemplateCache(Arc<Mutex<HashMap<Digest, Arc<TemplateSet>>>>);
+
+impl TemplateCache {
+    fn get(&self, digest: &Digest) -> Option<Arc<TemplateSet>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn load(&self, sources: &BTreeMap<String, String>) -> Result<Digest, OperatorError> {
+        let digest = TemplateSet::digest_of(sources);
+        if self.get(&digest).is_none() {
+            let set = TemplateSet::from_sources(sources)
+                .map_err(|error| OperatorError::Stop(format!("the templates of a close cannot be used: {error}")))?;
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::new(set));
+        }
+        Ok(digest)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct RouteKey {
+    user: UserId,
+    period: Period,
+    kind: Kind,
+}
+
+impl RouteKey {
+    fn bytes(self) -> [u8; 15] {
+        let kind = match self.kind {
+            Kind::Bill => 0,
+            Kind::Correction(number) => number,
+        };
+        let mut key = [b'u'; 15];
+        let parts = self.user.to_be_bytes().into_iter().chain(self.period.months().to_be_bytes()).chain(kind.to_be_bytes());
+        for (to, from) in key.iter_mut().skip(1).zip(parts) {
+            *to = from;
+        }
+        key
+    }
+
+    fn read(key: &[u8]) -> Option<Self> {
+        let (user, rest) = key.strip_prefix(b"u")?.split_first_chunk::<8>()?;
+        let (period, kind) = rest.split_first_chunk::<4>()?;
+        Some(Self {
+            user: UserId::new(u64::from_be_bytes(*user)).ok()?,
+            period: Period::from_months(u32::from_be_bytes(*period)).ok()?,
+            kind: match u16::from_be_bytes(kind.try_into().ok()?) {
+                0 => Kind::Bill,
+                number => Kind::Correction(number),
+            },
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Held(Timestamp),
+    Rendered(Channel),
+    Sent,
+    Failed,
+    Unknown(Channel),
+    Suppressed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Route {
+    /// Offset of its statement.
+    statement: u64,
+    version: Version,
+    state: State,
+    /// Channels of this version that are behind it, by bit.
+    tried: u8,
+    policy: Policy,
+}
+
+impl Route {
+    fn load(table: &dyn Table, key: RouteKey) -> Result<Option<Self>, OperatorError> {
+        let unreadable = || {
+            OperatorError::Stop(
+                "a route cannot be read: a newer version wrote it, or it is damaged; run that version, or restore the state of render"
+                    .to_owned(),
+            )
+        };
+        table.get(&key.bytes()).map(|bytes| Self::unpack(bytes).ok_or_else(unreadable)).transpose()
+    }
+
+    fn unpack(bytes: &[u8]) -> Option<Self> {
+        let mut value = Unpacker::open(bytes, ROUTE)?;
+        let statement = value.number()?;
+        let version = Version(u16::try_from(value.number()?).ok()?);
+        let state = match value.number()? {
+            0 => State::Held(Timestamp(value.signed()?)),
+            1 => State::Rendered(channel(&mut value)?),
+            2 => State::Sent,
+            3 => State::Failed,
+            4 => State::Unknown(channel(&mut value)?),
+            5 => State::Suppressed,
+            _ => return None,
+        };
+        let tried = u8::try_from(value.number()?).ok()?;
+        Some(Self { statement, version, state, tried, policy: policy(&mut value)? })
+    }
+
+    fn store(&self, table: &mut dyn Table, key: RouteKey, packer: &mut Packer) {
+        packer.begin(ROUTE).number(self.statement).number(u64::from(self.version.0));
+        match self.state {
+            State::Held(until) => packer.number(0).signed(until.0),
+            State::Rendered(channel) => packer.number(1).number(channel.index() as u64),
+            State::Sent => packer.number(2),
+            State::Failed => packer.number(3),
+            State::Unknown(channel) => packer.number(4).number(channel.index() as u64),
+            State::Suppressed => packer.number(5),
+        };
+        packer.number(u64::from(self.tried));
+        put_policy(packer, &self.policy);
+        table.put(&key.bytes(), packer.bytes());
+    }
+}
+
+fn channel(value: &mut Unpacker<'_>) -> Option<Channel> {
+    Channel::ALL.get(usize::try_from(value.number()?).ok()?).copied()
+}
+
+fn policy(value: &mut Unpacker<'_>) -> Option<Policy> {
+    let channels = (0..value.number()?).map(|_| channel(value)).collect::<Option<_>>()?;
+    Some(Policy { channels, attempts_per_channel: u16::try_from(value.number()?).ok()? })
+}
+
+fn put_policy(packer: &mut Packer, policy: &Policy) {
+    packer.number(policy.channels.len() as u64);
+    for channel in &policy.channels {
+        packer.number(channel.index() as u64);
+    }
+    packer.number(u64::from(policy.attempts_per_channel));
+}
+
+/// The policies in force: that of the last close; one that was set for routes that begin; one
+/// that was set for the next rounds of what failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Policies {
+    closed: Option<Policy>,
+    new: Option<Policy>,
+    failed: Option<Policy>,
+}
+
+const POLICIES_KEY: &[u8] = b"P";
+
+fn retry_key(period: Period) -> [u8; 5] {
+    let mut key = [b'r'; 5];
+    for (to, from) in key.iter_mut().skip(1).zip(period.months().to_be_bytes()) {
+        *to = from;
+    }
+    key
+}
+
+/// What route works with while it handles one thing.
+pub struct Scope<'a> {
+    /// Its state.
+    pub table: &'a mut dyn Table,
+    /// Earlier statements.
+    pub history: &'a mut dyn History,
+    /// What is emitted.
+    pub out: &'a mut Vec<Output>,
+    /// Time of this step.
+    pub now: Timestamp,
+}
+
+/// The operator, for one shard.
+pub struct Router {
+    keys: Arc<KeyRing>,
+    windows: WindowRule,
+    templates: TemplateCache,
+    configured: Policy,
+    policies: Policies,
+    timers: BTreeSet<(Timestamp, u64, RouteKey)>,
+    /// Routes that a retry still has to move, with the version it moves them to.
+    retries: Vec<(RouteKey, Version, Policy)>,
+    retrying: BTreeMap<Period, usize>,
+    misfits: u32,
+    portion_routes: usize,
+    packer: Packer,
+    /// What happened since the start.
+    pub counts: Counts,
+}
+
+impl Router {
+    /// An operator with the profile keys, the rule for windows and the configured policy.
+    #[must_use]
+    pub fn new(keys: Arc<KeyRing>, windows: WindowRule, templates: TemplateCache, configured: Policy) -> Self {
+        Self {
+            keys,
+            windows,
+            templates,
+            configured,
+            policies: Policies::default(),
+            timers: BTreeSet::new(),
+            retries: Vec::new(),
+            retrying: BTreeMap::new(),
+            misfits: 0,
+            portion_routes: PORTION_ROUTES,
+            packer: Packer::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// With portions of so many routes, at least 1: a small one keeps steps short, and lets a test
+    /// look between them.
+    #[must_use]
+    pub const fn with_portion(mut self, routes: usize) -> Self {
+        self.portion_routes = if routes == 0 { 1 } else { routes };
+        self
+    }
+
+    /// Takes up where the state stands.
+    ///
+    /// # Errors
+    /// [`OperatorError::Stop`] if stored templates cannot be used.
+    pub fn restored(&mut self, table: &dyn Table) -> Result<(), OperatorError> {
+        let mut sources: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut retries = Vec::new();
+        table.for_each(&mut |key, value| match key.first() {
+            Some(b'u') => {
+                if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                    && let State::Held(until) = route.state
+                {
+                    self.timers.insert((until, route.statement, key));
+                }
+            }
+            Some(b't') => {
+                sources.insert(key.to_vec(), value.to_vec());
+            }
+            Some(b'r') => retries.push((key.to_vec(), value.to_vec())),
+            _ => {}
+        });
+        self.policies = table.get(POLICIES_KEY).and_then(unpack_policies).unwrap_or_default();
+        for stored in sources.into_values() {
+            if let Some(sources) = unpack_sources(&stored) {
+                self.templates.load(&sources)?;
+            }
+        }
+        for (key, value) in retries {
+            let months = key.get(1..).and_then(|months| months.try_into().ok()).map(u32::from_be_bytes);
+            let period = months.and_then(|months| Period::from_months(months).ok());
+            if let (Some(period), Some((version, policy, true))) = (period, unpack_retry(&value)) {
+                self.plan_retry(table, period, version, &policy);
+            }
+        }
+        Ok(())
+    }
+
+    /// One command.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_command(&mut self, command: &Command, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        match &command.action {
+            Action::Close(close) => {
+                let digest = self.templates.load(&close.templates)?;
+                let mut key = [b't'; 25];
+                for (to, from) in key.iter_mut().skip(1).zip(digest.0) {
+                    *to = from;
+                }
+                if scope.table.get(&key).is_none() {
+                    scope.table.put(&key, &pack_sources(&close.templates));
+                }
+                self.policies.closed = Some(close.policy.clone());
+                scope.table.put(POLICIES_KEY, &pack_policies(&self.policies));
+                Ok(())
+            }
+            Action::PolicySet(set) => {
+                self.policies.new = Some(set.policy.clone());
+                if set.apply != Apply::New {
+                    self.policies.failed = Some(set.policy.clone());
+                }
+                scope.table.put(POLICIES_KEY, &pack_policies(&self.policies));
+                if set.apply == Apply::Unsent {
+                    self.apply_to_unsent(&set.policy, scope)?;
+                }
+                Ok(())
+            }
+            Action::Retry(retry) => {
+                let key = retry_key(retry.period);
+                let begun = scope.table.get(&key).and_then(unpack_retry).is_some_and(|(version, ..)| version >= retry.version);
+                if begun {
+                    return Ok(());
+                }
+                let policy = self.policies.failed.clone().unwrap_or_else(|| retry.policy.clone());
+                let planned = self.plan_retry(scope.table, retry.period, retry.version, &policy);
+                // what fails after a retry that found nothing is for the next one
+                let running = if planned == 0 { Running::No } else { Running::Yes };
+                scope.table.put(&key, &pack_retry(retry.version, &policy, running));
+                Ok(())
+            }
+            Action::Resolve(_) => Ok(()),
+        }
+    }
+
+    /// A statement: its route begins.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_statement(
+        &mut self,
+        offset: u64,
+        statement: &Statement,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let key = RouteKey { user: statement.user_id, period: statement.period, kind: Kind::Bill };
+        if scope.table.get(&key.bytes()).is_some() {
+            self.counts.replayed += 1;
+            return Ok(());
+        }
+        let Policies { new, closed, .. } = &self.policies;
+        let policy = new.as_ref().or(closed.as_ref()).unwrap_or(&self.configured).clone();
+        let mut route =
+            Route { statement: offset, version: Version(0), state: State::Failed, tried: 0, policy };
+        self.advance(key, &mut route, statement, None, scope)
+    }
+
+    /// An outcome came back.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_delivery(&mut self, delivery: &Delivery, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        let key = RouteKey { user: delivery.user_id, period: delivery.period, kind: delivery.kind };
+        let Some(mut route) = Route::load(scope.table, key)? else {
+            self.counts.stale += 1;
+            return Ok(());
+        };
+        let (channel, in_doubt) = match route.state {
+            State::Rendered(channel) => (channel, false),
+            State::Unknown(channel) => (channel, true),
+            _ => {
+                self.counts.stale += 1;
+                return Ok(());
+            }
+        };
+        if channel != delivery.channel || route.version != delivery.version {
+            self.counts.stale += 1;
+            return Ok(());
+        }
+        match delivery.outcome {
+            Outcome::Sent => route.state = State::Sent,
+            Outcome::Unknown => route.state = State::Unknown(channel),
+            // what was in doubt never moves on to another channel by itself
+            Outcome::Failed if in_doubt => route.state = State::Failed,
+            Outcome::Failed => {
+                route.tried |= 1 << channel.index();
+                let statement = self.statement(key, &route, scope)?;
+                return self.advance(key, &mut route, &statement, delivery.reason.clone(), scope);
+            }
+        }
+        route.store(scope.table, key, &mut self.packer);
+        Ok(())
+    }
+
+    /// What is due by itself, in a bounded portion. Returns whether there is more.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn advance_due(&mut self, scope: &mut Scope<'_>) -> Result<bool, OperatorError> {
+        let mut left = self.portion_routes;
+        while left > 0
+            && let Some(timer) = self.timers.first().copied().filter(|(until, ..)| *until <= scope.now)
+        {
+            self.timers.remove(&timer);
+            left -= 1;
+            let (until, _, key) = timer;
+            if let Some(mut route) = Route::load(scope.table, key)?
+                && route.state == State::Held(until)
+            {
+                let statement = self.statement(key, &route, scope)?;
+                self.advance(key, &mut route, &statement, None, scope)?;
+            }
+        }
+        while left > 0
+            && let Some((key, version, policy)) = self.retries.pop()
+        {
+            left -= 1;
+            if let Some(mut route) = Route::load(scope.table, key)?
+                && route.state == State::Failed
+                && route.version < version
+            {
+                route.version = version;
+                route.tried = 0;
+                route.policy = policy.clone();
+                let statement = self.statement(key, &route, scope)?;
+                self.advance(key, &mut route, &statement, None, scope)?;
+            }
+            if let Some(open) = self.retrying.get_mut(&key.period) {
+                *open -= 1;
+                if *open == 0 {
+                    self.retrying.remove(&key.period);
+                    scope.table.put(&retry_key(key.period), &pack_retry(version, &policy, Running::No));
+                }
+            }
+        }
+        Ok(!self.retries.is_empty() || self.timers.first().is_some_and(|(until, ..)| *until <= scope.now))
+    }
+
+    /// When the next held route is due.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(until, ..)| *until)
+    }
+
+    /// Routes that a retry still has to move.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.retries.len()
+    }
+
+    /// Returns how many routes it will move.
+    fn plan_retry(&mut self, table: &dyn Table, period: Period, version: Version, policy: &Policy) -> usize {
+        let mut found = Vec::new();
+        table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && key.period == period
+                && route.state == State::Failed
+                && route.version < version
+            {
+                found.push((route.statement, key));
+            }
+        });
+        found.sort_unstable();
+        let planned = found.len();
+        if planned > 0 {
+            self.retrying.insert(period, planned);
+        }
+        // the portion is taken from the back: the first come first
+        self.retries.extend(found.into_iter().rev().map(|(_, key)| (key, version, policy.clone())));
+        planned
+    }
+
+    fn apply_to_unsent(&mut self, policy: &Policy, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        let mut live = Vec::new();
+        scope.table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && matches!(route.state, State::Held(_) | State::Rendered(_))
+            {
+                live.push((key, route));
+            }
+        });
+        for (key, mut route) in live {
+            route.policy = policy.clone();
+            route.store(scope.table, key, &mut self.packer);
+        }
+        Ok(())
+    }
+
+    fn statement(&self, key: RouteKey, route: &Route, scope: &mut Scope<'_>) -> Result<Statement, OperatorError> {
+        let gone = || {
+            OperatorError::Stop(format!(
+                "the statement at offset {} of `statements` is gone although its route is not at its end: the topic must be compacted, never cut",
+                route.statement
+            ))
+        };
+        let value = scope.history.value(Source::Statements, route.statement)?.ok_or_else(gone)?;
+        let statement: Statement = codec::decode(&value).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        if (statement.user_id, statement.period) == (key.user, key.period) { Ok(statement) } else { Err(gone()) }
+    }
+
+    /// The next thing that happens to a route: held, rendered for the next channel, or ended.
+    fn advance(
+        &mut self,
+        key: RouteKey,
+        route: &mut Route,
+        statement: &Statement,
+        reason: Option<String>,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let earliest = self.windows.earliest(&statement.windows, key.period, scope.now);
+        let next = route.policy.channels.iter().copied().find_map(|channel| {
+            let destination = statement.contacts.destination(channel)?;
+            (route.tried & (1 << channel.index()) == 0).then_some((channel, destination))
+        });
+        let (standing, held_until, reason) = match next {
+            None => {
+                self.counts.exhausted += 1;
+                let none = || "no-destination".to_owned();
+                (Standing::Failed, None, Some(reason.unwrap_or_else(none)))
+            }
+            Some(_) if earliest > scope.now => {
+                self.counts.held += 1;
+                (Standing::Held, Some(earliest), Some("window".to_owned()))
+            }
+            Some((channel, destination)) => match self.dispatch(key, route, statement, channel, &destination.address)? {
+                Ok(dispatch) => {
+                    route.state = State::Rendered(channel);
+                    route.store(scope.table, key, &mut self.packer);
+                    scope.out.push(Output::Dispatch(Box::new(dispatch)));
+                    return Ok(());
+                }
+                Err(reason) => {
+                    self.counts.unrenderable += 1;
+                    (Standing::Failed, None, Some(reason.to_owned()))
+                }
+            },
+        };
+        route.state = match held_until {
+            Some(until) => {
+                self.timers.insert((until, route.statement, key));
+                State::Held(until)
+            }
+            None => State::Failed,
+        };
+        route.store(scope.table, key, &mut self.packer);
+        scope.out.push(Output::Notice(RouteNotice {
+            user_id: key.user,
+            period: key.period,
+            kind: key.kind,
+            version: route.version,
+            standing,
+            held_until,
+            reason,
+        }));
+        Ok(())
+    }
+
+    /// Renders for one channel; the inner error is the word for why it cannot be.
+    fn dispatch(
+        &mut self,
+        key: RouteKey,
+        route: &Route,
+        statement: &Statement,
+        channel: Channel,
+        destination: &Sealed,
+    ) -> Result<Result<Dispatch, &'static str>, OperatorError> {
+        let Some(templates) = self.templates.get(&statement.template_digest) else {
+            return Err(OperatorError::Stop(format!(
+                "the templates {} of a statement were never seen: read `control` from its begin",
+                statement.template_digest
+            )));
+        };
+        let contacts = &statement.contacts;
+        let opened = self.open_profile(key.user, contacts);
+        let [name, email, phone] = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.misfit(&error).map(Err),
+        };
+        // borrowed from the opened values, which are wiped when they go
+        let (Some(name), Some(masked_email), Some(masked_phone)) = (text(&name), text(&email), text(&phone)) else {
+            return Ok(Err("profile-unreadable"));
+        };
+        let profile = Profile { name, masked_email, masked_phone };
+        let Ok(rendered) = templates.render(statement, &profile, channel) else {
+            return Ok(Err("template-failed"));
+        };
+        self.counts.rendered += 1;
+        Ok(Ok(Dispatch {
+            user_id: key.user,
+            period: key.period,
+            kind: key.kind,
+            version: route.version,
+            channel,
+            message_key: MessageKey::new(key.period, key.user, key.kind, route.version, channel),
+            attempts_max: route.policy.attempts_per_channel,
+            destination: destination.clone(),
+            body_digest: Dispatch::digest_of(
+                rendered.subject.as_deref(),
+                &rendered.body,
+                rendered.html.as_deref(),
+            ),
+            subject: rendered.subject,
+            body: rendered.body,
+            html: rendered.html,
+        }))
+    }
+
+    /// Opens name, masked e-mail and masked phone, as far as they are there.
+    fn open_profile(&self, user: UserId, contacts: &Contacts) -> Result<[Option<Plaintext>; 3], SealError> {
+        let open = |purpose, sealed: &Option<Sealed>| {
+            sealed.as_ref().map(|sealed| self.keys.open(purpose, user, sealed)).transpose()
+        };
+        Ok([
+            open(Purpose::ProfileName, &contacts.name)?,
+            open(Purpose::ProfileEmail, &contacts.masked_email)?,
+            open(Purpose::ProfilePhone, &contacts.masked_phone)?,
+        ])
+    }
+
+    /// A profile that does not open is its own misfortune, unless one after the other does not and
+    /// none has: then it is the key ring's.
+    fn misfit(&mut self, error: &SealError) -> Result<&'static str, OperatorError> {
+        self.misfits += 1;
+        let purposes = [Purpose::ProfileName, Purpose::ProfileEmail, Purpose::ProfilePhone];
+        if self.misfits >= MISFITS_MAX && purposes.into_iter().all(|purpose| self.keys.opened(purpose) == 0) {
+            return Err(OperatorError::Stop(format!(
+                "{error}; no profile has opened so far: use the key ring that the data was sealed with"
+            )));
+        }
+        Ok("profile-unreadable")
+    }
+}
+
+fn text(value: &Option<Plaintext>) -> Option<&str> {
+    value.as_ref().map_or(Some(""), Plaintext::as_str)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    No,
+    Yes,
+}
+
+fn pack_retry(version: Version, policy: &Policy, running: Running) -> Vec<u8> {
+    let mut packer = Packer::default();
+    packer.begin(RETRY).number(u64::from(version.0)).number(u64::from(running == Running::Yes));
+    put_policy(&mut packer, policy);
+    packer.bytes().to_vec()
+}
+
+/// Version, policy, and whether it still runs.
+fn unpack_retry(bytes: &[u8]) -> Option<(Version, Policy, bool)> {
+    let mut value = Unpacker::open(bytes, RETRY)?;
+    let version = Version(u16::try_from(value.number()?).ok()?);
+    let running = value.number()? == 1;
+    Some((version, policy(&mut value)?, running))
+}
+
+fn pack_policies(policies: &Policies) -> Vec<u8> {
+    let mut packer = Packer::default();
+    packer.begin(POLICIES);
+    for one in [&policies.closed, &policies.new, &policies.failed] {
+        packer.number(u64::from(one.is_some()));
+        if let Some(one) = one {
+            put_policy(&mut packer, one);
+        }
+    }
+    packer.bytes().to_vec()
+}
+
+fn unpack_policies(bytes: &[u8]) -> Option<Policies> {
+    let mut value = Unpacker::open(bytes, POLICIES)?;
+    let mut one = || match value.number()? {
+        0 => Some(None),
+        _ => policy(&mut value).map(Some),
+    };
+    Some(Policies { closed: one()?, new: one()?, failed: one()? })
+}
+
+fn pack_sources(sources: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut packer = Packer::default();
+    packer.begin(1).number(sources.len() as u64);
+    for (name, text) in sources {
+        packer.text(name).text(text);
+    }
+    packer.bytes().to_vec()
+}
+
+fn unpack_sources(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
+    let mut value = Unpacker::open(bytes, 1)?;
+    (0..value.number()?).map(|_| Some((value.text()?.to_owned(), value.text()?.to_owned()))).collect()
+}

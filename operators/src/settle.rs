@@ -1,0 +1,661 @@
+//! Settle: usage and subscribers in, statements out.
+//!
+//! # Invariants
+//! - Opens nothing: sealed values pass through.
+//! - A close carries a cut. Usage and subscribers before the cut are in, what lies at or after
+//!   it is not, whatever the timing: [`Settle::limit`] stops the inputs at the cut until all
+//!   have reached it, and while the close then works its way through the users in bounded
+//!   portions, a user is settled before anything later of that user is taken in.
+//! - A (user, period) is settled once. Usage that comes later goes to the frozen totals of its
+//!   period and becomes an adjustment on the user's next statement.
+//! - An event id counts once for its user, and is kept for [`MONTHS_KEPT`] months.
+
+mod account;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use jiff::tz::TimeZone;
+use sealpost_schemas::catalog::Catalog;
+use sealpost_schemas::record::{
+    Action, Close, Command, LineKind, Reason, Statement, Subscriber, SubscriberStatus, Usage, UsageTotals,
+};
+use sealpost_schemas::{Digest, Period, Timestamp, UserId, codec};
+
+use self::account::{Account, Frozen, ProfileAt, Seen, account_user};
+use crate::pack::Packer;
+use crate::rating::{RatingError, RatingInput, finish, rate};
+use crate::table::{History, OperatorError, Source, Table};
+
+/// Usage older than this, seen from the newest closed period, is too late.
+pub const MONTHS_KEPT: u32 = 13;
+
+/// Users that one portion of a close settles.
+const PORTION_USERS: usize = 1_000;
+
+/// What settle emits.
+#[derive(Debug)]
+pub enum Output {
+    /// A settled bill.
+    Statement(Box<Statement>),
+    /// Something was refused.
+    Refused {
+        /// Whose.
+        user_id: UserId,
+        /// The input it stands in.
+        source: Source,
+        /// Its offset there.
+        offset: u64,
+        /// Why.
+        reason: Reason,
+        /// Which rule, never a value.
+        detail: &'static str,
+        /// The record as it stands there.
+        raw: Vec<u8>,
+    },
+}
+
+/// What happened, for metrics.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that were counted.
+    pub events: u64,
+    /// Events that had been counted before.
+    pub duplicates: u64,
+    /// Events of settled periods.
+    pub late: u64,
+    /// Statements made.
+    pub statements: u64,
+    /// Records refused.
+    pub refused: u64,
+}
+
+/// What settle works with while it handles one thing.
+pub struct Scope<'a> {
+    /// Its state.
+    pub table: &'a mut dyn Table,
+    /// Earlier input.
+    pub history: &'a mut dyn History,
+    /// What is emitted.
+    pub out: &'a mut Vec<Output>,
+}
+
+/// A close that waits for its cut or works its way through the users.
+struct PendingClose {
+    /// Its place in the queue as it is stored.
+    number: u64,
+    id: String,
+    close: Close,
+    catalog: Catalog,
+    /// Users still to settle, last one first; `None` until the cut is reached.
+    work: Option<Vec<UserId>>,
+    /// Users that were refused already: touched again, they are not refused again.
+    refused: BTreeSet<UserId>,
+}
+
+/// The operator, for one shard.
+pub struct Settle {
+    time_zone: TimeZone,
+    time_zone_name: String,
+    month: Option<(i64, i64, Period)>,
+    usage_next: u64,
+    subscribers_next: u64,
+    closes: VecDeque<PendingClose>,
+    closed: BTreeSet<Period>,
+    done: BTreeSet<String>,
+    catalogs: HashMap<Digest, Catalog>,
+    portion_users: usize,
+    packer: Packer,
+    scratch: Vec<u8>,
+    /// What happened since the start.
+    pub counts: Counts,
+}
+
+fn close_key(number: u64) -> [u8; 9] {
+    let mut key = [b'q'; 9];
+    for (to, from) in key.iter_mut().skip(1).zip(number.to_be_bytes()) {
+        *to = from;
+    }
+    key
+}
+
+fn short_key(prefix: u8, digest: &Digest) -> [u8; 25] {
+    let mut key = [prefix; 25];
+    for (to, from) in key.iter_mut().skip(1).zip(digest.0) {
+        *to = from;
+    }
+    key
+}
+
+fn closed_key(period: Period) -> [u8; 5] {
+    let mut key = [b'p'; 5];
+    for (to, from) in key.iter_mut().skip(1).zip(period.months().to_be_bytes()) {
+        *to = from;
+    }
+    key
+}
+
+impl Settle {
+    /// An operator that files events into the months of a time zone, an IANA name.
+    ///
+    /// # Errors
+    /// [`OperatorError::Stop`] if there is no such zone.
+    pub fn new(time_zone: &str) -> Result<Self, OperatorError> {
+        Ok(Self {
+            time_zone: TimeZone::get(time_zone).map_err(|_| {
+                OperatorError::Stop(format!("there is no time zone {time_zone}: use an IANA name such as Asia/Seoul"))
+            })?,
+            time_zone_name: time_zone.to_owned(),
+            month: None,
+            usage_next: 0,
+            subscribers_next: 0,
+            closes: VecDeque::new(),
+            closed: BTreeSet::new(),
+            done: BTreeSet::new(),
+            catalogs: HashMap::new(),
+            portion_users: PORTION_USERS,
+            packer: Packer::default(),
+            scratch: Vec::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// With portions of so many users, at least 1: a small one keeps steps short, and lets a test
+    /// look between them.
+    #[must_use]
+    pub const fn with_portion(mut self, users: usize) -> Self {
+        self.portion_users = if users == 0 { 1 } else { users };
+        self
+    }
+
+    /// Takes up where the state stands.
+    ///
+    /// # Errors
+    /// [`OperatorError::Stop`] if the state cannot be read.
+    pub fn restored(&mut self, table: &dyn Table) -> Result<(), OperatorError> {
+        let mut commands = BTreeMap::new();
+        let mut texts = Vec::new();
+        table.for_each(&mut |key, value| match key.split_first() {
+            Some((b'q', number)) => {
+                let number = number.try_into().map(u64::from_be_bytes).unwrap_or_default();
+                commands.insert(number, value.to_vec());
+            }
+            Some((b'p', months)) => {
+                let months = months.try_into().map(u32::from_be_bytes).unwrap_or(u32::MAX);
+                self.closed.extend(Period::from_months(months));
+            }
+            Some((b'd', _)) => {
+                self.done.insert(String::from_utf8_lossy(value).into_owned());
+            }
+            Some((b'g', _)) => texts.push(value.to_vec()),
+            _ => {}
+        });
+        for text in texts {
+            self.catalog(&String::from_utf8_lossy(&text))?;
+        }
+        for (number, command) in commands {
+            let command: Command = codec::decode(&command).map_err(|error| OperatorError::Stop(error.to_string()))?;
+            if let Action::Close(close) = command.action {
+                self.enqueue(number, command.command_id, close)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells how far an input stands.
+    pub fn positioned(&mut self, source: Source, next: u64) {
+        match source {
+            Source::Usage => self.usage_next = next,
+            Source::Subscribers => self.subscribers_next = next,
+            Source::Statements => {}
+        }
+    }
+
+    /// Up to which offset an input may be taken in now.
+    #[must_use]
+    pub fn limit(&self, source: Source) -> Option<u64> {
+        // while one close works, what comes in must not pass the cut of the one after it
+        let waiting = self.closes.iter().find(|close| close.work.is_none())?;
+        match source {
+            Source::Usage => Some(waiting.close.usage_end.cast_unsigned()),
+            Source::Subscribers => Some(waiting.close.subscribers_end.cast_unsigned()),
+            Source::Statements => None,
+        }
+    }
+
+    /// One command.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_command(&mut self, command: Command, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        let Action::Close(mut close) = command.action else { return Ok(()) };
+        let known = self.closes.iter().any(|pending| pending.id == command.command_id);
+        if known || self.done.contains(&command.command_id) {
+            return Ok(());
+        }
+        if close.time_zone != self.time_zone_name {
+            return Err(OperatorError::Stop(format!(
+                "{} was closed for the time zone {}, but this process is configured for {}: set time_zone to the same value everywhere",
+                close.period, close.time_zone, self.time_zone_name
+            )));
+        }
+        let digest = close.catalog_digest;
+        scope.table.put(&short_key(b'g', &digest), close.catalog.as_bytes());
+        // the templates are render's
+        close.templates.clear();
+        let number = self.closes.back().map_or(0, |last| last.number + 1);
+        let stored = Command {
+            command_id: command.command_id.clone(),
+            issued_at: command.issued_at,
+            action: Action::Close(close.clone()),
+        };
+        let bytes = codec::encode(&stored).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        scope.table.put(&close_key(number), &bytes);
+        self.enqueue(number, command.command_id, close)
+    }
+
+    fn enqueue(&mut self, number: u64, id: String, close: Close) -> Result<(), OperatorError> {
+        let catalog = self.catalog(&close.catalog)?;
+        if catalog.digest() != close.catalog_digest {
+            return Err(OperatorError::Stop(format!(
+                "the close of {} carries a catalogue that its digest does not belong to: whatever wrote it is at fault",
+                close.period
+            )));
+        }
+        self.closes.push_back(PendingClose { number, id, close, catalog, work: None, refused: BTreeSet::new() });
+        Ok(())
+    }
+
+    fn catalog(&mut self, text: &str) -> Result<Catalog, OperatorError> {
+        let digest = Digest::of(text.as_bytes());
+        if let Some(catalog) = self.catalogs.get(&digest) {
+            return Ok(catalog.clone());
+        }
+        let catalog = Catalog::from_toml(text)
+            .map_err(|error| OperatorError::Stop(format!("the catalogue of a close cannot be read: {error}")))?;
+        self.catalogs.insert(digest, catalog.clone());
+        Ok(catalog)
+    }
+
+    /// One row of a subscriber; a later one replaces an earlier one.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_subscriber(
+        &mut self,
+        offset: u64,
+        subscriber: &Subscriber,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let user = subscriber.user_id;
+        self.settle_before_touch(user, scope)?;
+        let mut account = Account::load(scope.table, user)?.unwrap_or_default();
+        let active = subscriber.status == SubscriberStatus::Active;
+        account.profile = Some(ProfileAt { offset, active });
+        account.store(scope.table, user, &mut self.packer);
+        Ok(())
+    }
+
+    /// One usage event; `raw` is the record as it stands in the topic.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_usage(
+        &mut self,
+        offset: u64,
+        usage: &Usage,
+        raw: &[u8],
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let user = usage.user_id;
+        let mut refuse = |counts: &mut Counts, reason, detail| {
+            counts.refused += 1;
+            let raw = raw.to_vec();
+            scope.out.push(Output::Refused { user_id: user, source: Source::Usage, offset, reason, detail, raw });
+        };
+        if usage.event_id.is_empty() || usage.event_id.len() > Usage::EVENT_ID_BYTES_MAX {
+            refuse(&mut self.counts, Reason::Malformed, "event_id must have 1 to 64 bytes");
+            return Ok(());
+        }
+        if !(0..=Usage::QUANTITY_MAX).contains(&usage.quantity) {
+            refuse(&mut self.counts, Reason::Malformed, "quantity must be from 0 to 10^15");
+            return Ok(());
+        }
+        let Some(period) = self.period_of(usage.occurred_at) else {
+            refuse(&mut self.counts, Reason::Malformed, "occurred_at must lie between 1970 and 9999");
+            return Ok(());
+        };
+        if self.closed.last().is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT) {
+            refuse(&mut self.counts, Reason::TooLate, "occurred more than 13 months before the newest closed period");
+            return Ok(());
+        }
+        self.settle_before_touch(user, scope)?;
+        let mut account = Account::load(scope.table, user)?.unwrap_or_default();
+        let seen = Seen::new(usage, period, offset);
+        let mut refuse = |counts: &mut Counts, reason, detail| {
+            counts.refused += 1;
+            let raw = raw.to_vec();
+            scope.out.push(Output::Refused { user_id: user, source: Source::Usage, offset, reason, detail, raw });
+        };
+        if let Some(before) = account.find_seen(scope.table, user, seen.id) {
+            if before.content == seen.content {
+                self.counts.duplicates += 1;
+            } else {
+                refuse(&mut self.counts, Reason::ConflictingEvent, "event_id was seen with other content; the first stands");
+            }
+            return Ok(());
+        }
+        let overflow = "the total of the period would leave 64 bits";
+        let frozen = if self.closed.contains(&period) { Frozen::load(scope.table, user, period)? } else { None };
+        if let Some(mut frozen) = frozen {
+            let Some(totals) = frozen.usage.plus(usage.kind, usage.quantity) else {
+                refuse(&mut self.counts, Reason::Overflow, overflow);
+                return Ok(());
+            };
+            frozen.usage = totals;
+            frozen.store(scope.table, user, period, &mut self.packer);
+            account.mark_late(period);
+            self.counts.late += 1;
+        } else {
+            match account.profile {
+                None if self.closed.contains(&period) => {
+                    refuse(&mut self.counts, Reason::UnknownSubscriber, "the period closed before the user became known");
+                    return Ok(());
+                }
+                Some(ProfileAt { active: false, .. }) if self.closed.contains(&period) => {
+                    refuse(&mut self.counts, Reason::Withdrawn, "the user had withdrawn when the period closed");
+                    return Ok(());
+                }
+                _ => {}
+            }
+            let open = account.open_period(period);
+            let Some(totals) = open.plus(usage.kind, usage.quantity) else {
+                refuse(&mut self.counts, Reason::Overflow, overflow);
+                return Ok(());
+            };
+            *open = totals;
+        }
+        account.remember(scope.table, user, seen, &mut self.scratch);
+        account.store(scope.table, user, &mut self.packer);
+        self.counts.events += 1;
+        Ok(())
+    }
+
+    /// A bounded portion of the close at hand. Returns whether there is more.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn advance(&mut self, scope: &mut Scope<'_>) -> Result<bool, OperatorError> {
+        let Some(pending) = self.closes.front_mut() else { return Ok(false) };
+        let reached = self.usage_next >= pending.close.usage_end.cast_unsigned()
+            && self.subscribers_next >= pending.close.subscribers_end.cast_unsigned();
+        let Some(mut pending) = reached.then(|| self.closes.pop_front()).flatten() else { return Ok(false) };
+        let mut work = pending.work.take().unwrap_or_else(|| {
+            self.closed.insert(pending.close.period);
+            scope.table.put(&closed_key(pending.close.period), &[]);
+            self.users_to_settle(pending.close.period, scope.table)
+        });
+        let portion = work.split_off(work.len().saturating_sub(self.portion_users));
+        for user in portion.into_iter().rev() {
+            self.settle_user(user, &mut pending, scope)?;
+        }
+        if work.is_empty() {
+            scope.table.delete(&close_key(pending.number));
+            scope.table.put(&short_key(b'd', &Digest::of(pending.id.as_bytes())), pending.id.as_bytes());
+            self.done.insert(pending.id);
+        } else {
+            pending.work = Some(work);
+            self.closes.push_front(pending);
+        }
+        Ok(!self.closes.is_empty())
+    }
+
+    /// Whether a close waits or works.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.closes.len()
+    }
+
+    /// Whoever is changed while a close works its way through the users is settled first.
+    fn settle_before_touch(&mut self, user: UserId, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        if self.closes.front().is_none_or(|pending| pending.work.is_none()) {
+            return Ok(());
+        }
+        let Some(mut pending) = self.closes.pop_front() else { return Ok(()) };
+        let settled = self.settle_user(user, &mut pending, scope);
+        self.closes.push_front(pending);
+        settled
+    }
+
+    fn settle_user(
+        &mut self,
+        user: UserId,
+        pending: &mut PendingClose,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let period = pending.close.period;
+        if self.too_old(period) || pending.refused.contains(&user) {
+            return Ok(());
+        }
+        let Some(mut account) = Account::load(scope.table, user)? else { return Ok(()) };
+        if scope.table.get(&account::frozen_key(user, period)).is_some() {
+            return Ok(());
+        }
+        match account.profile {
+            // came after the cut: the next close settles them
+            Some(profile) if profile.offset >= pending.close.subscribers_end.cast_unsigned() => Ok(()),
+            Some(profile) if profile.active => {
+                self.settle_active(user, profile, account, pending, scope)
+            }
+            Some(_) => self.refuse_open(user, &mut account, period, Reason::Withdrawn, scope),
+            None => self.refuse_open(user, &mut account, period, Reason::UnknownSubscriber, scope),
+        }
+    }
+
+    fn settle_active(
+        &mut self,
+        user: UserId,
+        profile: ProfileAt,
+        mut account: Account,
+        pending: &mut PendingClose,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let period = pending.close.period;
+        let Some(row) = scope.history.value(Source::Subscribers, profile.offset)? else {
+            return Err(OperatorError::Stop(format!(
+                "the row of a subscriber at offset {} of `subscribers` is gone although it is the newest: the topic must be compacted, never cut",
+                profile.offset
+            )));
+        };
+        let subscriber: Subscriber =
+            codec::decode(&row).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        let mut frozen = Frozen {
+            catalog: pending.close.catalog_digest,
+            plan: subscriber.plan.clone(),
+            options: subscriber.options.clone(),
+            welfare: subscriber.welfare.clone(),
+            contract: subscriber.contract.overlaps(period),
+            soldier: subscriber.soldier.overlaps(period),
+            usage: UsageTotals::default(),
+            billed: sealpost_schemas::Won::ZERO,
+        };
+        frozen.usage = account.take_open(period);
+        let mut lines = Vec::with_capacity(8);
+        // what earlier periods come to now is written down only once the whole statement stands
+        let mut earlier = Vec::with_capacity(account.late.len());
+        for source in &account.late {
+            if let Some(frozen) = Frozen::load(scope.table, user, *source)? {
+                let Some(catalog) = self.catalogs.get(&frozen.catalog).cloned() else {
+                    return Err(OperatorError::Stop(format!(
+                        "the catalogue {} that {source} was settled by was never seen: read `control` from its begin",
+                        frozen.catalog
+                    )));
+                };
+                earlier.push((*source, frozen, catalog));
+            }
+        }
+        let settled = rate_frozen(&pending.catalog, &frozen, &mut lines).and_then(|own| {
+            let mut adjustments = Vec::with_capacity(earlier.len());
+            for (source, frozen, catalog) in &mut earlier {
+                let again = rate_frozen(catalog, frozen, &mut Vec::new())?;
+                adjustments.push((*source, again.sub(frozen.billed)?));
+                frozen.billed = again;
+            }
+            Ok((own, finish(own, &adjustments, account.credit, &mut lines)?))
+        });
+        let (own, finished) = match settled {
+            Ok(settled) => settled,
+            Err(error) => {
+                // nothing of the account changes: once the cause is mended, a close settles it
+                self.counts.refused += 1;
+                pending.refused.insert(user);
+                scope.out.push(Output::Refused {
+                    user_id: user,
+                    source: Source::Subscribers,
+                    offset: profile.offset,
+                    reason: error.reason(),
+                    detail: "the user was not settled; mend it and close the period again",
+                    raw: row,
+                });
+                return Ok(());
+            }
+        };
+        for (source, frozen, _) in &earlier {
+            frozen.store(scope.table, user, *source, &mut self.packer);
+        }
+        frozen.billed = own;
+        frozen.store(scope.table, user, period, &mut self.packer);
+        account.credit = finished.credit_won;
+        account.late.clear();
+        self.forget_old(user, &mut account, scope.table);
+        account.store(scope.table, user, &mut self.packer);
+        let plan_name = lines
+            .iter()
+            .find(|line| line.kind == LineKind::Plan)
+            .and_then(|line| line.name.clone())
+            .unwrap_or_default();
+        self.counts.statements += 1;
+        scope.out.push(Output::Statement(Box::new(Statement {
+            user_id: user,
+            period,
+            plan: subscriber.plan,
+            plan_name,
+            lines,
+            total_won: finished.total_won,
+            usage: frozen.usage,
+            catalog_digest: pending.close.catalog_digest,
+            template_digest: pending.close.template_digest,
+            locale: subscriber.locale,
+            windows: subscriber.windows,
+            contacts: subscriber.contacts,
+        })));
+        Ok(())
+    }
+
+    /// Usage of a period that closed without a bill goes to the dead letters, and its event ids
+    /// are free again, so that it can be requeued.
+    fn refuse_open(
+        &mut self,
+        user: UserId,
+        account: &mut Account,
+        period: Period,
+        reason: Reason,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        if account.open.iter().all(|(open, _)| *open != period) {
+            return Ok(());
+        }
+        let detail = if reason == Reason::Withdrawn {
+            "the user had withdrawn when the period closed"
+        } else {
+            "the period closed before the user became known"
+        };
+        for seen in account.all_seen(scope.table, user) {
+            if seen.period == period {
+                let raw = scope.history.value(Source::Usage, seen.offset)?.unwrap_or_default();
+                self.counts.refused += 1;
+                scope.out.push(Output::Refused {
+                    user_id: user,
+                    source: Source::Usage,
+                    offset: seen.offset,
+                    reason,
+                    detail,
+                    raw,
+                });
+            }
+        }
+        account.retain_seen(scope.table, user, |seen| seen.period != period);
+        account.take_open(period);
+        account.store(scope.table, user, &mut self.packer);
+        Ok(())
+    }
+
+    /// Whether what settled a period is no longer kept: who was settled then and who was not
+    /// cannot be told apart any more, so nobody is.
+    fn too_old(&self, period: Period) -> bool {
+        self.closed.last().is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT)
+    }
+
+    /// Event ids and frozen inputs are kept as long as usage may still come.
+    fn forget_old(&self, user: UserId, account: &mut Account, table: &mut dyn Table) {
+        let mut forgot = false;
+        for old in self.closed.iter().take_while(|period| self.too_old(**period)) {
+            let key = account::frozen_key(user, *old);
+            if table.get(&key).is_some() {
+                table.delete(&key);
+                forgot = true;
+            }
+        }
+        if forgot {
+            account.retain_seen(table, user, |seen| !self.too_old(seen.period));
+        }
+    }
+
+    /// Every user with an account, in the order in which the subscribers' rows lie in their topic
+    /// (they are then read in one pass), last one first.
+    fn users_to_settle(&self, period: Period, table: &dyn Table) -> Vec<UserId> {
+        if self.too_old(period) {
+            return Vec::new();
+        }
+        let mut users = Vec::new();
+        table.for_each(&mut |key, _| users.extend(account_user(key)));
+        users.sort_by_cached_key(|user| {
+            // one that cannot be read stops its own settling, not this
+            let row = Account::load(table, *user).ok().flatten().and_then(|account| account.profile);
+            (std::cmp::Reverse(row.map_or(u64::MAX, |profile| profile.offset)), std::cmp::Reverse(*user))
+        });
+        users
+    }
+
+    /// The month of a time in the configured zone. Times of one month come together: the last
+    /// month's bounds are kept.
+    fn period_of(&mut self, at: Timestamp) -> Option<Period> {
+        if let Some((from, to, period)) = self.month
+            && (from..to).contains(&at.0)
+        {
+            return Some(period);
+        }
+        let local = jiff::Timestamp::from_microsecond(at.0).ok()?.to_zoned(self.time_zone.clone());
+        let period = Period::new(local.year(), local.month()).ok()?;
+        let first = local.first_of_month().ok()?.start_of_day().ok()?;
+        let next = local.last_of_month().ok()?.tomorrow().ok()?.start_of_day().ok()?;
+        self.month =
+            Some((first.timestamp().as_microsecond(), next.timestamp().as_microsecond(), period));
+        Some(period)
+    }
+}
+
+fn rate_frozen(
+    catalog: &Catalog,
+    frozen: &Frozen,
+    lines: &mut Vec<sealpost_schemas::record::Line>,
+) -> Result<sealpost_schemas::Won, RatingError> {
+    let input = RatingInput {
+        plan: &frozen.plan,
+        options: &frozen.options,
+        contract: frozen.contract,
+        soldier: frozen.soldier,
+        welfare: frozen.welfare.as_deref(),
+        usage: frozen.usage,
+    };
+    rate(catalog, &input, lines)
+}

@@ -1,0 +1,73 @@
+//! Gate against a world that loses answers, among crashes, moves, repeats and replays: whatever
+//! happens, the world is asked what was sent, not the program.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod common;
+#[path = "common/gate_world.rs"]
+mod gate_world;
+
+use gate_world::{Sabotage, World};
+use proptest::prelude::*;
+use sealpost_operators::gate::Doubt;
+
+const STEPS: usize = 250;
+
+fn doubts() -> impl Strategy<Value = Doubt> {
+    prop_oneof![
+        Just(Doubt::Nothing),
+        Just(Doubt::Ask),
+        Just(Doubt::Repeat { window_ms: 2_000_000 }),
+        Just(Doubt::Repeat { window_ms: 9_000 }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_is_sent_anything_twice_and_everything_ends(seed: u64, doubt in doubts()) {
+        let seen = World::new(seed, doubt, Sabotage::None).live(STEPS);
+        prop_assert!(seen.is_ok(), "seed {seed}, {doubt:?}: {}", seen.unwrap_err());
+    }
+}
+
+/// Whether any of many runs of a broken protocol is found out.
+fn is_found_out(doubt: Doubt, sabotage: Sabotage) -> bool {
+    (0..400).any(|seed| World::new(seed, doubt, sabotage).live(STEPS).is_err())
+}
+
+#[test]
+fn canary_calls_made_before_their_intent_is_committed_are_found_out() {
+    assert!(is_found_out(Doubt::Ask, Sabotage::CallsBeforeCommit));
+}
+
+#[test]
+fn canary_calls_started_after_their_deadline_are_found_out() {
+    assert!(is_found_out(Doubt::Ask, Sabotage::StartsAfterDeadline));
+}
+
+#[test]
+fn canary_a_lost_send_state_is_found_out() {
+    assert!(is_found_out(Doubt::Ask, Sabotage::ForgetsState));
+}
+
+#[test]
+fn canary_a_watermark_that_passes_the_unfinished_is_found_out() {
+    assert!(is_found_out(Doubt::Nothing, Sabotage::CommitsWhatIsUnfinished));
+}
+
+#[test]
+fn canary_a_provider_that_does_not_dedupe_as_configured_is_found_out() {
+    assert!(is_found_out(Doubt::Repeat { window_ms: 2_000_000 }, Sabotage::ProviderDoesNotDedupe));
+}
+
+#[test]
+fn the_runs_come_across_every_end() {
+    let mut seen = gate_world::Seen::default();
+    for seed in 0..200 {
+        seen.add(World::new(seed, Doubt::Nothing, Sabotage::None).live(STEPS).unwrap());
+        seen.add(World::new(seed, Doubt::Ask, Sabotage::None).live(STEPS).unwrap());
+    }
+    assert!(seen.sent > 100 && seen.failed > 20 && seen.unknown > 20, "{seen:?}");
+    assert!(seen.crashes > 100 && seen.repeated > 20 && seen.late_answers > 20, "{seen:?}");
+}
