@@ -1,0 +1,132 @@
+//! Runs stages on threads of their own, and tells when nothing is left to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::graph::StageSpec;
+use crate::log::{Log, LogError, Waker};
+use crate::processor::Processor;
+use crate::types::Shard;
+use crate::worker::{Clock, Factory, Performer, Worker, WorkerError, WorkerStatus};
+
+/// The running workers of one stage.
+pub struct RunningStage {
+    spec: Arc<StageSpec>,
+    stop: Arc<AtomicBool>,
+    workers: Vec<(Arc<WorkerStatus>, Waker, JoinHandle<Result<(), WorkerError>>)>,
+}
+
+/// Starts `workers` threads for a stage.
+///
+/// # Errors
+/// [`WorkerError`] when a seat cannot be had.
+pub fn start<P: Processor + 'static>(
+    log: &Arc<dyn Log>,
+    spec: &Arc<StageSpec>,
+    workers: usize,
+    grace: Duration,
+    clock: &Clock,
+    factory: &Factory<P>,
+    performer: &Arc<dyn Performer<P>>,
+) -> Result<RunningStage, WorkerError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut running = Vec::with_capacity(workers);
+    for slot in 0..workers {
+        let worker = Worker::join(
+            Arc::clone(log),
+            Arc::clone(spec),
+            Arc::clone(factory),
+            Arc::clone(performer),
+            Arc::clone(clock),
+        )?;
+        let (status, waker) = (worker.status(), worker.waker());
+        let stop = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-{slot}", spec.name))
+            .spawn(move || worker.run(&stop, grace))
+            .map_err(|error| LogError::Storage(format!("cannot start a thread: {error}")))?;
+        running.push((status, waker, thread));
+    }
+    Ok(RunningStage { spec: Arc::clone(spec), stop, workers: running })
+}
+
+impl RunningStage {
+    /// The stage.
+    #[must_use]
+    pub fn spec(&self) -> &StageSpec {
+        &self.spec
+    }
+
+    /// What the workers show of themselves.
+    pub fn statuses(&self) -> impl Iterator<Item = &WorkerStatus> {
+        self.workers.iter().map(|(status, _, _)| &**status)
+    }
+
+    /// Whether a worker has ended although nobody told it to.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst) && self.workers.iter().any(|(_, _, thread)| thread.is_finished())
+    }
+
+    /// Whether all shards are being worked on: false while stores are read back.
+    #[must_use]
+    pub fn is_ready(&self, partitions: u32) -> bool {
+        self.statuses().map(|status| status.shards.load(Ordering::SeqCst)).sum::<u64>() == u64::from(partitions)
+    }
+
+    /// Tells the workers to stop; they finish what is in flight within their grace.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.workers.iter().for_each(|(_, waker, _)| waker.wake());
+    }
+
+    /// Waits for the workers to end.
+    ///
+    /// # Errors
+    /// The first [`WorkerError`].
+    pub fn join(self) -> Result<(), WorkerError> {
+        let mut result = Ok(());
+        for (_, _, thread) in self.workers {
+            let ended = thread.join().unwrap_or_else(|_| {
+                Err(WorkerError::Stopped {
+                    stage: self.spec.name,
+                    shard: Shard(0),
+                    reason: "a worker panicked: this is a bug".to_owned(),
+                })
+            });
+            result = result.and(ended);
+        }
+        result
+    }
+}
+
+/// Whether nothing is left to do now: every record of every input is finished, and every worker
+/// is idle. What waits for a later time does not count.
+///
+/// # Errors
+/// [`LogError`].
+pub fn is_drained(log: &dyn Log, stages: &[RunningStage]) -> Result<bool, LogError> {
+    // Idle first, ends after: whoever has appended since is seen by the ends, and whatever
+    // was idle before and finished at these ends had nothing to make more of.
+    for _ in 0..2 {
+        for stage in stages {
+            if !stage.is_ready(log.partitions())
+                || !stage.statuses().all(|status| status.idle.load(Ordering::SeqCst))
+            {
+                return Ok(false);
+            }
+            for input in &stage.spec.inputs {
+                for shard in (0..log.partitions()).map(Shard) {
+                    let end = log.bounds(&input.topic, shard)?.end;
+                    let committed = log.committed(&stage.spec.group, &input.topic, shard)?;
+                    if committed.unwrap_or_default() != end {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,379 @@
+//! A task: one stage's work on one shard, from restored stores to the parts of a step.
+//!
+//! # Life
+//! `restore` (stores read back from their changelogs, positions from the group's committed
+//! offsets) → any number of `run` and `collect` → `committed`, or `aborted`, which puts everything
+//! back to the last commit and makes the processor anew.
+
+use std::collections::VecDeque;
+
+use crate::batch::{Batch, RecordBatch};
+use crate::graph::{Role, StageSpec};
+use crate::log::{Log, LogError, Member, Progress, Write};
+use crate::processor::{Context, Demand, InputId, Lookup, ProcessError, Processor, Work};
+use crate::store::{Store, StoreSpec};
+use crate::types::{Offset, Shard, TimeMs};
+
+/// Bytes of one input that a task takes in one step: enough to make compression and commits
+/// cheap, little enough to keep a step short.
+const STEP_BYTES_PER_INPUT: usize = 1024 * 1024;
+
+/// Batches that lookups keep at hand.
+const LOOKUP_BATCHES: usize = 4;
+
+struct Input {
+    position: Offset,
+    committed: Offset,
+    /// Fetched and not yet processed to its end.
+    in_hand: Option<RecordBatch>,
+    at_end: bool,
+}
+
+/// What a portion of work came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) records: u64,
+    pub(crate) more: bool,
+}
+
+pub(crate) struct Task<P: Processor> {
+    pub(crate) shard: Shard,
+    pub(crate) processor: P,
+    stores: Vec<Store>,
+    inputs: Vec<Input>,
+    outputs: Vec<Batch>,
+    effects: Vec<P::Effect>,
+    looked_up: LookupCache,
+    /// Revoked or stopping: nothing more is taken.
+    pub(crate) closing: bool,
+}
+
+impl<P: Processor> Task<P> {
+    pub(crate) fn restore(
+        log: &dyn Log,
+        spec: &StageSpec,
+        shard: Shard,
+        processor: P,
+        now: TimeMs,
+    ) -> Result<Self, ProcessError> {
+        let mut stores = Vec::with_capacity(spec.stores.len());
+        for StoreSpec { changelog, .. } in &spec.stores {
+            let mut store = Store::default();
+            let mut at = Offset(0);
+            while let Some(batch) = log.read(changelog, shard, at)? {
+                for record in batch.iter() {
+                    store.restore(record.key, record.value);
+                }
+                at = batch.next_offset();
+            }
+            stores.push(store);
+        }
+        let mut task = Self {
+            shard,
+            processor,
+            stores,
+            inputs: Vec::new(),
+            outputs: spec.outputs.iter().map(|_| Batch::default()).collect(),
+            effects: Vec::new(),
+            looked_up: LookupCache::default(),
+            closing: false,
+        };
+        task.rewind(log, spec)?;
+        task.start(log, spec, now)?;
+        Ok(task)
+    }
+
+    /// Reads positions from what the group has committed.
+    fn rewind(&mut self, log: &dyn Log, spec: &StageSpec) -> Result<(), LogError> {
+        self.inputs = spec
+            .inputs
+            .iter()
+            .map(|input| {
+                let committed = log.committed(&spec.group, &input.topic, self.shard)?.unwrap_or_default();
+                Ok(Input { position: committed, committed, in_hand: None, at_end: false })
+            })
+            .collect::<Result<_, LogError>>()?;
+        Ok(())
+    }
+
+    fn start(&mut self, log: &dyn Log, spec: &StageSpec, now: TimeMs) -> Result<(), ProcessError> {
+        for (place, input) in self.inputs.iter().enumerate() {
+            self.processor.positioned(InputId(place), input.position);
+        }
+        self.with_context(log, spec, now, |processor, context| processor.restored(context))
+    }
+
+    fn with_context<T>(
+        &mut self,
+        log: &dyn Log,
+        spec: &StageSpec,
+        now: TimeMs,
+        act: impl FnOnce(&mut P, &mut Context<'_, P::Effect>) -> T,
+    ) -> T {
+        let mut lookup = LogLookup { log, spec, shard: self.shard, cache: &mut self.looked_up };
+        let mut context = Context {
+            shard: self.shard,
+            now,
+            stores: &mut self.stores,
+            outputs: &mut self.outputs,
+            effects: &mut self.effects,
+            lookup: &mut lookup,
+        };
+        act(&mut self.processor, &mut context)
+    }
+
+    pub(crate) fn complete(
+        &mut self,
+        log: &dyn Log,
+        spec: &StageSpec,
+        now: TimeMs,
+        completion: P::Completion,
+    ) -> Result<(), ProcessError> {
+        self.with_context(log, spec, now, |processor, context| processor.complete(completion, context))
+    }
+
+    /// One portion of whatever there is to do.
+    pub(crate) fn run(
+        &mut self,
+        log: &dyn Log,
+        member: &mut dyn Member,
+        spec: &StageSpec,
+        now: TimeMs,
+    ) -> Result<Ran, ProcessError> {
+        let mut ran = Ran::default();
+        if !self.closing {
+            // data in hand first, then every command there is, then the data: promise 4 of the log
+            for (place, input) in spec.inputs.iter().enumerate() {
+                if input.role == Role::Data {
+                    self.fetch(member, spec, InputId(place))?;
+                }
+            }
+            for (place, input) in spec.inputs.iter().enumerate() {
+                if input.role == Role::Command {
+                    while self.fetch(member, spec, InputId(place))? {
+                        ran.records += self.work_off(log, spec, now, InputId(place))?.0;
+                    }
+                }
+            }
+            for (place, input) in spec.inputs.iter().enumerate() {
+                if input.role == Role::Data {
+                    let mut bytes = 0;
+                    loop {
+                        let (records, taken) = self.work_off(log, spec, now, InputId(place))?;
+                        ran.records += records;
+                        bytes += taken;
+                        let emptied = self.inputs.get(place).is_some_and(|input| input.in_hand.is_none());
+                        // a later batch of this step would need the commands read again
+                        if !emptied || records == 0 || bytes >= STEP_BYTES_PER_INPUT || has_commands(spec) {
+                            break;
+                        }
+                        if !self.fetch(member, spec, InputId(place))? {
+                            break;
+                        }
+                    }
+                }
+            }
+            ran.more = ran.records > 0;
+        }
+        let work = self.with_context(log, spec, now, |processor, context| processor.punctuate(context))?;
+        ran.more |= work == Work::More;
+        Ok(ran)
+    }
+
+    /// Has a batch in hand if there is one and it is wanted.
+    fn fetch(&mut self, member: &mut dyn Member, spec: &StageSpec, id: InputId) -> Result<bool, LogError> {
+        let (Some(input), Some(topic)) = (self.inputs.get_mut(id.0), spec.inputs.get(id.0)) else {
+            return Ok(false);
+        };
+        if input.in_hand.is_some() {
+            return Ok(true);
+        }
+        let wanted = match self.processor.demand(id) {
+            Demand::Any => true,
+            Demand::Before(limit) => input.position < limit,
+            Demand::Nothing => false,
+        };
+        if !wanted {
+            return Ok(false);
+        }
+        input.in_hand = member.fetch(&topic.topic, self.shard, input.position)?;
+        input.at_end = input.in_hand.is_none();
+        Ok(input.in_hand.is_some())
+    }
+
+    /// Processes the batch in hand as far as it is wanted. Returns records and bytes.
+    fn work_off(
+        &mut self,
+        log: &dyn Log,
+        spec: &StageSpec,
+        now: TimeMs,
+        id: InputId,
+    ) -> Result<(u64, usize), ProcessError> {
+        let Some(input) = self.inputs.get_mut(id.0) else { return Ok((0, 0)) };
+        let Some(batch) = input.in_hand.take() else { return Ok((0, 0)) };
+        let from = input.position;
+        let mut position = from;
+        let mut done = 0;
+        let mut complete = true;
+        for record in batch.iter().skip_while(|record| record.offset < from) {
+            let wanted = match self.processor.demand(id) {
+                Demand::Any => true,
+                Demand::Before(limit) => record.offset < limit,
+                Demand::Nothing => false,
+            };
+            if !wanted {
+                complete = false;
+                break;
+            }
+            self.with_context(log, spec, now, |processor, context| processor.process(id, record, context))?;
+            position = record.offset.next();
+            self.processor.positioned(id, position);
+            done += 1;
+        }
+        if complete {
+            position = batch.next_offset().max(position);
+            self.processor.positioned(id, position);
+        }
+        let bytes = batch.bytes();
+        if let Some(input) = self.inputs.get_mut(id.0) {
+            input.position = position;
+            input.in_hand = (!complete).then_some(batch);
+        }
+        Ok((done, bytes))
+    }
+
+    /// Moves this task's part of the step into `writes` and `progress`, its effects into `effects`.
+    pub(crate) fn collect(
+        &mut self,
+        spec: &StageSpec,
+        writes: &mut Vec<Write>,
+        progress: &mut Vec<Progress>,
+        effects: &mut Vec<(Shard, Vec<P::Effect>)>,
+    ) {
+        for (topic, batch) in spec.outputs.iter().zip(&mut self.outputs) {
+            if !batch.is_empty() {
+                let batch = std::mem::take(batch);
+                writes.push(Write { topic: topic.clone(), shard: self.shard, batch });
+            }
+        }
+        for (store_spec, store) in spec.stores.iter().zip(&self.stores) {
+            let batch = store.changes();
+            if !batch.is_empty() {
+                writes.push(Write { topic: store_spec.changelog.clone(), shard: self.shard, batch });
+            }
+        }
+        for (place, (input_spec, input)) in spec.inputs.iter().zip(&self.inputs).enumerate() {
+            let offset = self.finished(InputId(place), input.position);
+            if offset != input.committed {
+                progress.push(Progress { topic: input_spec.topic.clone(), shard: self.shard, offset });
+            }
+        }
+        if !self.effects.is_empty() {
+            effects.push((self.shard, std::mem::take(&mut self.effects)));
+        }
+    }
+
+    fn finished(&self, id: InputId, position: Offset) -> Offset {
+        self.processor.low_watermark(id).map_or(position, |low| low.min(position))
+    }
+
+    /// The step stands.
+    pub(crate) fn committed(&mut self) {
+        self.stores.iter_mut().for_each(Store::commit);
+        for place in 0..self.inputs.len() {
+            let offset = self.inputs.get(place).map(|input| self.finished(InputId(place), input.position));
+            if let (Some(offset), Some(input)) = (offset, self.inputs.get_mut(place)) {
+                input.committed = offset;
+            }
+        }
+    }
+
+    /// The step did not happen: back to the last commit, with a new processor.
+    pub(crate) fn aborted(
+        &mut self,
+        log: &dyn Log,
+        spec: &StageSpec,
+        processor: P,
+        now: TimeMs,
+    ) -> Result<(), ProcessError> {
+        self.stores.iter_mut().for_each(Store::abort);
+        self.outputs.iter_mut().for_each(|batch| *batch = Batch::default());
+        self.effects.clear();
+        self.processor = processor;
+        self.rewind(log, spec)?;
+        self.start(log, spec, now)
+    }
+
+    /// Whether every input was read to its end and everything read is finished.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.processor.unfinished() == 0
+            && self.inputs.iter().enumerate().all(|(place, input)| {
+                input.at_end
+                    && input.in_hand.is_none()
+                    && self.finished(InputId(place), input.position) == input.position
+            })
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.stores.iter().map(Store::len).sum()
+    }
+
+    pub(crate) fn store(&self, place: usize) -> Option<&Store> {
+        self.stores.get(place)
+    }
+}
+
+fn has_commands(spec: &StageSpec) -> bool {
+    spec.inputs.iter().any(|input| input.role == Role::Command)
+}
+
+/// The batches that lookups came across last, newest at the back.
+#[derive(Default)]
+struct LookupCache(VecDeque<(InputId, IndexedBatch)>);
+
+/// A batch with the place of each of its records, so that looking one up does not read the rest.
+struct IndexedBatch {
+    batch: RecordBatch,
+    places: Vec<(Offset, std::ops::Range<usize>)>,
+}
+
+impl IndexedBatch {
+    fn new(batch: RecordBatch) -> Self {
+        let places = batch.value_places();
+        Self { batch, places }
+    }
+
+    fn holds(&self, offset: Offset) -> bool {
+        self.batch.base() <= offset && offset < self.batch.next_offset()
+    }
+
+    fn value(&self, offset: Offset) -> Option<Vec<u8>> {
+        let place = self.places.binary_search_by_key(&offset, |(of, _)| *of).ok()?;
+        self.places.get(place).and_then(|(_, range)| self.batch.bytes_at(range.clone())).map(<[u8]>::to_vec)
+    }
+}
+
+struct LogLookup<'a> {
+    log: &'a dyn Log,
+    spec: &'a StageSpec,
+    shard: Shard,
+    cache: &'a mut LookupCache,
+}
+
+impl Lookup for LogLookup<'_> {
+    fn value(&mut self, input: InputId, offset: Offset) -> Result<Option<Vec<u8>>, LogError> {
+        let cached = self.cache.0.iter().find(|(of, batch)| *of == input && batch.holds(offset));
+        if let Some((_, batch)) = cached {
+            return Ok(batch.value(offset));
+        }
+        let Some(topic) = self.spec.inputs.get(input.0) else { return Ok(None) };
+        let Some(batch) = self.log.read(&topic.topic, self.shard, offset)? else { return Ok(None) };
+        let batch = IndexedBatch::new(batch);
+        let value = batch.value(offset);
+        if self.cache.0.len() >= LOOKUP_BATCHES {
+            self.cache.0.pop_front();
+        }
+        self.cache.0.push_back((input, batch));
+        Ok(value)
+    }
+}
