@@ -1,0 +1,226 @@
+//! The books of a period: where every statement stands, from the log alone.
+//!
+//! # Invariant
+//! `statements = pending + held + sending + sent + failed + unknown + suppressed`. Each state is
+//! counted from `send-state`, statements from `statements`; a send state without a statement
+//! means that the books do not balance.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::Result;
+use sealpost_schemas::codec;
+use sealpost_schemas::record::{
+    Action, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement, Subscriber, SubscriberStatus,
+};
+use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
+use sealpost_topology::types::Shard;
+
+use crate::deployment::Deployment;
+
+/// Calls of a channel by outcome.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct ChannelBooks {
+    /// Taken by the provider.
+    pub sent: u64,
+    /// The channel failed.
+    pub failed: u64,
+    /// Not known.
+    pub unknown: u64,
+    /// Open.
+    pub sending: u64,
+}
+
+/// See the module.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Books {
+    /// The month.
+    pub period: Period,
+    /// The newest round.
+    pub version: Version,
+    /// Active subscribers.
+    pub subscribers: u64,
+    /// Statements settled.
+    pub statements: u64,
+    /// What they sum to.
+    pub total_won: i64,
+    /// On their way.
+    pub pending: u64,
+    /// Waiting for a window.
+    pub held: u64,
+    /// When the next held one goes.
+    pub held_until: Option<String>,
+    /// Intent written, outcome not known yet.
+    pub sending: u64,
+    /// Taken by a provider.
+    pub sent: u64,
+    /// Route exhausted, or it cannot be rendered.
+    pub failed: u64,
+    /// The provider may or may not have taken it.
+    pub unknown: u64,
+    /// Every channel suppressed.
+    pub suppressed: u64,
+    /// Records refused and not requeued, of all periods.
+    pub dead_letters: u64,
+    /// Calls by channel.
+    pub by_channel: BTreeMap<String, ChannelBooks>,
+    /// Whether the sum of the states is the number of statements.
+    pub balanced: bool,
+}
+
+impl Books {
+    /// Reads the books of a period.
+    ///
+    /// # Errors
+    /// When the log failed.
+    pub fn read(deployment: &Deployment, period: Period) -> Result<Self> {
+        let topics = deployment.topics();
+        let suffix = format!("/{period}");
+        let mut counts = BTreeMap::<State, u64>::new();
+        let mut books = Self {
+            period,
+            version: newest_version(deployment, period)?,
+            subscribers: 0,
+            statements: 0,
+            total_won: 0,
+            pending: 0,
+            held: 0,
+            held_until: None,
+            sending: 0,
+            sent: 0,
+            failed: 0,
+            unknown: 0,
+            suppressed: 0,
+            dead_letters: dead_letters(deployment)?.len() as u64,
+            by_channel: BTreeMap::new(),
+            balanced: true,
+        };
+        let mut by_channel = [ChannelBooks::default(); Channel::ALL.len()];
+        let mut next_held: Option<Timestamp> = None;
+        for shard in deployment.shards() {
+            books.subscribers += active_subscribers(deployment, shard)?;
+            let mut statements = HashSet::new();
+            deployment.scan(&topics.statements, shard, |_, key, value| {
+                if key.ends_with(suffix.as_bytes()) && statements.insert(key.to_vec()) {
+                    let statement: Statement = codec::decode(value)?;
+                    books.total_won = Won(books.total_won).add(statement.total_won)?.0;
+                }
+                Ok(())
+            })?;
+            books.statements += statements.len() as u64;
+            let mut without_state = statements.len() as u64;
+            for (key, state) in send_states(deployment, shard, period)? {
+                if statements.contains(&key) {
+                    without_state -= 1;
+                } else {
+                    books.balanced = false;
+                }
+                for kind in state.kinds.iter().filter(|kind| kind.kind == Kind::Bill) {
+                    *counts.entry(kind.state).or_default() += 1;
+                    if kind.state == State::Held {
+                        next_held = next_held.into_iter().chain(kind.held_until).min();
+                    }
+                    count_calls(kind, &mut by_channel);
+                }
+            }
+            *counts.entry(State::Pending).or_default() += without_state;
+        }
+        let count = |state| counts.get(&state).copied().unwrap_or_default();
+        books.pending = count(State::Pending);
+        books.held = count(State::Held);
+        books.sending = count(State::Sending);
+        books.sent = count(State::Sent);
+        books.failed = count(State::Failed);
+        books.unknown = count(State::Unknown);
+        books.suppressed = count(State::Suppressed);
+        books.held_until = next_held.map(|at| at.to_string());
+        books.balanced &= counts.values().sum::<u64>() == books.statements;
+        books.by_channel = Channel::ALL
+            .into_iter()
+            .zip(by_channel)
+            .filter(|(_, books)| *books != ChannelBooks::default())
+            .map(|(channel, books)| (channel.to_string(), books))
+            .collect();
+        Ok(books)
+    }
+}
+
+fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.len()]) {
+    for call in &kind.calls {
+        let Some(books) = by_channel.get_mut(call.channel.index()) else { continue };
+        match call.outcome {
+            Some(Outcome::Sent) => books.sent += 1,
+            Some(Outcome::Failed) => books.failed += 1,
+            Some(Outcome::Unknown) => books.unknown += 1,
+            None => books.sending += 1,
+        }
+    }
+}
+
+/// The newest round that was begun for a period.
+///
+/// # Errors
+/// When the log failed.
+pub fn newest_version(deployment: &Deployment, period: Period) -> Result<Version> {
+    let retries = deployment.commands()?.into_iter().filter_map(|command| match command.action {
+        Action::Retry(retry) if retry.period == period => Some(retry.version),
+        _ => None,
+    });
+    Ok(retries.max().unwrap_or_default())
+}
+
+/// The send states of a period in one shard, by record key; the last one of each.
+///
+/// # Errors
+/// When the log failed, or a state cannot be read.
+pub fn send_states(deployment: &Deployment, shard: Shard, period: Period) -> Result<HashMap<Vec<u8>, SendState>> {
+    let suffix = format!("/{period}");
+    let mut last: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    deployment.scan(&deployment.topics().send_state, shard, |_, key, value| {
+        if key.ends_with(suffix.as_bytes()) {
+            last.insert(key.to_vec(), value.to_vec());
+        }
+        Ok(())
+    })?;
+    last.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
+}
+
+fn active_subscribers(deployment: &Deployment, shard: Shard) -> Result<u64> {
+    let mut active: HashSet<UserId> = HashSet::new();
+    deployment.scan(&deployment.topics().subscribers, shard, |_, _, value| {
+        if let Ok(subscriber) = codec::decode::<Subscriber>(value) {
+            match subscriber.status {
+                SubscriberStatus::Active => active.insert(subscriber.user_id),
+                SubscriberStatus::Withdrawn => active.remove(&subscriber.user_id),
+            };
+        }
+        Ok(())
+    })?;
+    Ok(active.len() as u64)
+}
+
+/// What identifies a dead letter: a replay that refuses again makes no second one.
+pub type DeadLetterId = (String, String, i32, i64);
+
+/// The dead letters that were not requeued, each once, in the order in which they came.
+///
+/// # Errors
+/// When the log failed.
+pub fn dead_letters(deployment: &Deployment) -> Result<Vec<DeadLetter>> {
+    let mut letters: BTreeMap<DeadLetterId, (usize, DeadLetter)> = BTreeMap::new();
+    let mut came = 0;
+    for shard in deployment.shards() {
+        deployment.scan(&deployment.topics().dead_letters, shard, |_, _, value| {
+            if let Ok(letter) = codec::decode::<DeadLetter>(value) {
+                let id = (letter.stage.clone(), letter.source.clone(), letter.partition, letter.position);
+                letters.entry(id).or_insert((came, letter));
+                came += 1;
+            } else if let Ok(mark) = codec::decode::<Requeued>(value) {
+                letters.remove(&(mark.stage, mark.source, mark.partition, mark.position));
+            }
+            Ok(())
+        })?;
+    }
+    let mut letters: Vec<_> = letters.into_values().collect();
+    letters.sort_by_key(|(came, _)| *came);
+    Ok(letters.into_iter().map(|(_, letter)| letter).collect())
+}

@@ -1,0 +1,40 @@
+//! `close`: the command by which a period is settled.
+
+use anyhow::Result;
+use sealpost_operators::render::TemplateSet;
+use sealpost_schemas::Period;
+use sealpost_schemas::record::{Action, Close};
+use sealpost_topology::types::Offset;
+
+use super::Scene;
+use crate::deployment::{Deployment, catalog, template_sources};
+use crate::host::Role;
+
+pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
+    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+    let id = close(&deployment, period)?;
+    let json = serde_json::json!({ "period": period, "command_id": id });
+    scene.answer(&json, &format!("{period} closes: a running pipeline settles it (command {id})"))
+}
+
+/// Writes the command. The catalogue and the templates travel with it, so that what it means
+/// does not depend on any file.
+pub(super) fn close(deployment: &Deployment, period: Period) -> Result<String> {
+    let catalog = catalog(&deployment.config)?;
+    let templates = template_sources();
+    let template_digest = TemplateSet::digest_of(&templates);
+    let offset = |offset: Offset| offset.0.cast_signed();
+    deployment.command(&|usage_end, subscribers_end| {
+        Action::Close(Close {
+            period,
+            usage_end: offset(usage_end),
+            subscribers_end: offset(subscribers_end),
+            catalog_digest: catalog.digest(),
+            catalog: catalog.text().to_owned(),
+            template_digest,
+            templates: templates.clone(),
+            policy: deployment.config.policy(),
+            time_zone: deployment.config.time_zone.clone(),
+        })
+    })
+}

@@ -1,0 +1,52 @@
+//! `resolve`: an operator's word on a message in doubt.
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use sealpost_schemas::record::{Action, Resolution, Resolve, State};
+use sealpost_schemas::{Kind, Period, UserId};
+
+use super::Scene;
+use crate::books::send_states;
+use crate::deployment::Deployment;
+use crate::host::Role;
+use crate::stages::user_period_key;
+
+/// `resolve …`
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The month, YYYY-MM
+    period: Period,
+    /// Whose message
+    #[arg(long)]
+    user: UserId,
+    /// What the provider says
+    #[arg(long = "as", value_enum)]
+    resolution: Word,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Word {
+    /// It has the message
+    Sent,
+    /// It does not have it
+    Failed,
+}
+
+pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
+    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+    let (period, user_id) = (arguments.period, arguments.user);
+    let states = send_states(&deployment, deployment.shard_of(user_id), period)?;
+    let state = states.get(user_period_key(user_id, period).as_bytes());
+    let standing = state.and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
+    match standing.map(|kind| kind.state) {
+        Some(State::Unknown) => {}
+        Some(other) => bail!("the bill of user {user_id} for {period} is {}, not unknown: there is nothing to resolve", other.name()),
+        None => bail!("user {user_id} has no send state for {period}"),
+    }
+    let resolution = if arguments.resolution == Word::Sent { Resolution::Sent } else { Resolution::Failed };
+    let id = deployment.command(&|_, _| {
+        Action::Resolve(Resolve { period, user_id, kind: Kind::Bill, resolution })
+    })?;
+    let json = serde_json::json!({ "period": period, "user_id": user_id, "command_id": id });
+    scene.answer(&json, &format!("a running pipeline takes the word on user {user_id} (command {id})"))
+}

@@ -1,0 +1,379 @@
+//! `run`: the stages, until stopped or until nothing is left to do now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate};
+use sealpost_operators::route::{Router, TemplateCache};
+use sealpost_operators::settle::Settle;
+use sealpost_operators::windows::WindowRule;
+use sealpost_schemas::codec;
+use sealpost_schemas::key_ring::KeyRing;
+use sealpost_schemas::record::{Delivery, Outcome};
+use sealpost_schemas::sealed::{KeyPurpose, Purpose};
+use sealpost_schemas::Channel;
+use sealpost_topology::batch::Batch;
+use sealpost_topology::log::{Durability, Log, Write};
+use sealpost_topology::runtime::{RunningStage, is_drained, start};
+use sealpost_topology::types::{Shard, Topic};
+use sealpost_topology::worker::{Clock, Factory, NoEffects, Performer};
+
+use super::{Scene, Stage};
+use crate::config::Config;
+use crate::deployment::{Deployment, key_ring, now, now_ms};
+use crate::host::Role;
+use crate::metrics::Metrics;
+use crate::progress::bar;
+use crate::provider::{self, Providers, WallClock};
+use crate::sender::Sender;
+use crate::stages::render::RenderProcessor;
+use crate::stages::send::SendProcessor;
+use crate::stages::settle::SettleProcessor;
+use crate::stages::user_period_key;
+use crate::usage_error::usage;
+
+/// How often a drain is looked for.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+/// How often figures are brought up to date and the log is compacted.
+const UPKEEP: Duration = Duration::from_secs(2);
+
+/// `run …`
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Stop when nothing is left to do now (held and unknown may remain)
+    #[arg(long)]
+    drain: bool,
+    /// Which stages to run
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Stage::Settle, Stage::Render, Stage::Send])]
+    stages: Vec<Stage>,
+}
+
+/// When a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// When it is told to.
+    Stopped,
+    /// When nothing is left to do now.
+    Drained,
+}
+
+pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
+    let keys = stage_keys(&key_ring(&scene.config)?, &arguments.stages)?;
+    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Run)?;
+    let until = if arguments.drain { Until::Drained } else { Until::Stopped };
+    let done = run(&deployment, keys, &arguments.stages, until)?;
+    scene.answer(&serde_json::to_value(&done)?, &done.text())
+}
+
+/// What a run did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(super) struct Done {
+    /// Statements settled.
+    statements: u64,
+    /// Messages that a provider has taken.
+    sent: u64,
+    /// Calls that ended with their channel failed.
+    failed: u64,
+    /// Calls that ended unknown.
+    unknown: u64,
+    /// Records that were read again and dropped, by stage.
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Done {
+    fn of(metrics: &Metrics, stages: &[Stage]) -> Self {
+        let name = |stage: &Stage| match stage {
+            Stage::Settle => "settle",
+            Stage::Render => "render",
+            Stage::Send => "send",
+        };
+        Self {
+            statements: metrics.statements_total(),
+            sent: metrics.calls_total("sent"),
+            failed: metrics.calls_total("failed"),
+            unknown: metrics.calls_total("unknown"),
+            dropped: stages.iter().map(name).map(|stage| (stage, metrics.dropped_total(stage))).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self { statements, sent, failed, unknown, dropped } = self;
+        let dropped: Vec<_> = dropped.iter().map(|(stage, count)| format!("{stage} {count}")).collect();
+        format!(
+            "{statements} settled, {sent} sent, {failed} failed, {unknown} unknown; seen before and dropped: {}",
+            dropped.join(", ")
+        )
+    }
+}
+
+/// What a process's stages need of the key ring, and no more.
+pub(super) fn stage_keys(ring: &KeyRing, stages: &[Stage]) -> Result<Arc<KeyRing>> {
+    let mut needed = Vec::new();
+    if stages.contains(&Stage::Render) {
+        needed.push(KeyPurpose::Profile);
+    }
+    if stages.contains(&Stage::Send) {
+        needed.push(KeyPurpose::Destination);
+    }
+    ring.require(&needed).map_err(usage)?;
+    // without it, what a stage refuses stays in its topic and the dead letter points there
+    if ring.has(KeyPurpose::DeadLetter) {
+        needed.push(KeyPurpose::DeadLetter);
+    }
+    Ok(Arc::new(ring.restricted_to(&needed)))
+}
+
+/// Runs stages in this process.
+pub(super) fn run(deployment: &Deployment, keys: Arc<KeyRing>, stages: &[Stage], until: Until) -> Result<Done> {
+    let config = &deployment.config;
+    let metrics = Arc::new(Metrics::new()?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .thread_name("provider")
+        .build()
+        .context("cannot start the threads for providers")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // the second one ends the process at once: what is in flight is then in doubt
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let shell = Shell { deployment, keys, metrics: Arc::clone(&metrics) };
+    let mut running = Vec::new();
+    let mut sender = None;
+    for stage in stages {
+        running.push(match stage {
+            Stage::Settle => shell.settle()?,
+            Stage::Render => shell.render()?,
+            Stage::Send => {
+                let (stage, shell_sender) = shell.send(&runtime)?;
+                sender = Some(shell_sender);
+                stage
+            }
+        });
+    }
+    let server = config
+        .http
+        .as_ref()
+        .map(|http| crate::http::serve(http.listen, &runtime, Arc::clone(&metrics)))
+        .transpose()?;
+    let ended = watch(deployment, &shell, &running, sender.as_deref(), &stop, until, server.as_ref());
+    if let Some(server) = &server {
+        server.set_ready(crate::http::Ready::No);
+    }
+    running.iter().for_each(RunningStage::stop);
+    let joined = running.into_iter().map(RunningStage::join).fold(Ok(()), Result::and);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    // why it stopped says more than that it stopped
+    ended?;
+    joined?;
+    Ok(Done::of(&metrics, stages))
+}
+
+/// Until the run is over.
+fn watch(
+    deployment: &Deployment,
+    shell: &Shell<'_>,
+    running: &[RunningStage],
+    sender: Option<&Sender>,
+    stop: &AtomicBool,
+    until: Until,
+    server: Option<&crate::http::Server>,
+) -> Result<()> {
+    let bar = bar("run", 0);
+    let mut upkeep = std::time::Instant::now();
+    while !stop.load(Ordering::SeqCst) {
+        if let Some(reason) = sender.and_then(Sender::fatal) {
+            bail!("{reason}");
+        }
+        // its own error comes out when it is joined
+        if running.iter().any(RunningStage::has_failed) {
+            break;
+        }
+        if until == Until::Drained && is_drained(&*deployment.log, running)? {
+            break;
+        }
+        if upkeep.elapsed() >= UPKEEP {
+            upkeep = std::time::Instant::now();
+            shell.refresh(running);
+            deployment.compact()?;
+        }
+        if let Some(server) = server {
+            let ready = running.iter().all(|stage| stage.is_ready(deployment.log.partitions()));
+            server.set_ready(if ready { crate::http::Ready::Yes } else { crate::http::Ready::No });
+        }
+        bar.set_position(shell.metrics.sent_total());
+        bar.set_message(format!("sent, {} settled", shell.metrics.statements_total()));
+        std::thread::sleep(DRAIN_LOOK);
+    }
+    bar.finish_and_clear();
+    shell.refresh(running);
+    Ok(())
+}
+
+/// What the stages of a process share.
+struct Shell<'a> {
+    deployment: &'a Deployment,
+    keys: Arc<KeyRing>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shell<'_> {
+    fn clock(&self) -> Clock {
+        Arc::new(now_ms)
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.deployment.config.run.grace_ms)
+    }
+
+    fn settle(&self) -> Result<RunningStage> {
+        let time_zone = self.deployment.config.time_zone.clone();
+        // looked up once here, so that the factory cannot fail
+        Settle::new(&time_zone)?;
+        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let topics = Arc::new(self.deployment.topics().clone());
+        let factory: Factory<SettleProcessor> = Arc::new(move |_| {
+            let operator = Settle::new(&time_zone).unwrap_or_else(|error| unreachable!("checked before: {error}"));
+            SettleProcessor::new(operator, Arc::clone(&topics), Arc::clone(&keys), Arc::clone(&metrics))
+        });
+        let performer: Arc<dyn Performer<SettleProcessor>> = Arc::new(NoEffects);
+        self.start(&self.deployment.pipeline.settle, &factory, &performer)
+    }
+
+    fn render(&self) -> Result<RunningStage> {
+        let config = &self.deployment.config;
+        let windows = if config.windows.ignore {
+            WindowRule::Ignore
+        } else {
+            WindowRule::Keep(jiff::tz::TimeZone::get(&config.time_zone)?)
+        };
+        let templates = TemplateCache::default();
+        let policy = config.policy();
+        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let topics = Arc::new(self.deployment.topics().clone());
+        let factory: Factory<RenderProcessor> = Arc::new(move |_| {
+            let operator = Router::new(Arc::clone(&keys), windows.clone(), templates.clone(), policy.clone());
+            RenderProcessor::new(operator, Arc::clone(&topics), Arc::clone(&keys), Arc::clone(&metrics))
+        });
+        let performer: Arc<dyn Performer<RenderProcessor>> = Arc::new(NoEffects);
+        self.start(&self.deployment.pipeline.render, &factory, &performer)
+    }
+
+    fn send(&self, runtime: &tokio::runtime::Runtime) -> Result<(RunningStage, Arc<Sender>)> {
+        let config = &self.deployment.config;
+        let wall_clock: WallClock = Arc::new(now);
+        let providers = provider::build(config, &self.deployment.data_dir, runtime.handle(), &wall_clock).map_err(usage)?;
+        let rules = channel_rules(config, &providers);
+        let window = window(config);
+        let receipts = Receipts {
+            log: Arc::clone(&self.deployment.log),
+            topic: self.deployment.topics().receipts.clone(),
+        };
+        let sender = Arc::new(Sender::new(
+            config,
+            providers,
+            Arc::clone(&self.keys),
+            wall_clock,
+            runtime.handle().clone(),
+            Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
+        ));
+        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let topics = Arc::new(self.deployment.topics().clone());
+        let factory: Factory<SendProcessor> = Arc::new(move |_| {
+            let operator = Gate::new(rules, window);
+            SendProcessor::new(operator, Arc::clone(&topics), Arc::clone(&keys), Arc::clone(&metrics))
+        });
+        let performer: Arc<dyn Performer<SendProcessor>> = Arc::clone(&sender) as _;
+        Ok((self.start(&self.deployment.pipeline.send, &factory, &performer)?, sender))
+    }
+
+    fn start<P: sealpost_topology::processor::Processor + 'static>(
+        &self,
+        spec: &Arc<sealpost_topology::graph::StageSpec>,
+        factory: &Factory<P>,
+        performer: &Arc<dyn Performer<P>>,
+    ) -> Result<RunningStage> {
+        let workers = self.deployment.config.workers();
+        Ok(start(&self.deployment.log, spec, workers, self.grace(), &self.clock(), factory, performer)?)
+    }
+
+    /// Brings figures up to date that nobody pushes.
+    fn refresh(&self, running: &[RunningStage]) {
+        for purpose in Purpose::ALL {
+            self.metrics.opened(purpose.name(), self.keys.opened(purpose));
+        }
+        for stage in running {
+            let name = stage.spec().name;
+            let sum = |of: fn(&sealpost_topology::worker::WorkerStatus) -> &std::sync::atomic::AtomicU64| {
+                stage.statuses().map(|status| of(status).load(Ordering::Relaxed)).sum()
+            };
+            self.metrics.holds(name, "shards", sum(|status| &status.shards));
+            self.metrics.holds(name, "entries", sum(|status| &status.entries));
+            self.metrics.holds(name, "in_flight", sum(|status| &status.in_flight));
+            self.metrics.holds(name, "records", sum(|status| &status.records));
+            self.metrics.holds(name, "steps", sum(|status| &status.steps));
+            self.metrics.holds(name, "commit_us", sum(|status| &status.commit_us));
+            self.metrics.holds(name, "aborted_steps", sum(|status| &status.aborted));
+        }
+    }
+}
+
+fn channel_rules(config: &Config, providers: &Providers) -> [ChannelRule; Channel::ALL.len()] {
+    Channel::ALL.map(|channel| {
+        #[allow(clippy::indexing_slicing, reason = "a channel's index is below their number")]
+        let provider = &providers[channel.index()];
+        provider::rule(&config.channel(channel), &**provider)
+    })
+}
+
+/// Dispatches that one shard may have unfinished: its share of what may be on the line twice
+/// over, so that the next ones stand in line while the last ones end.
+fn window(config: &Config) -> usize {
+    let in_flight: usize = config.policy.channels.iter().map(|channel| config.channel(*channel).max_in_flight).max().unwrap_or(1);
+    (2 * in_flight.div_ceil(config.log.partitions as usize)).max(1_024)
+}
+
+/// Answers that came for a shard that is no longer owned.
+struct Receipts {
+    log: Arc<dyn Log>,
+    topic: Topic,
+}
+
+impl Receipts {
+    fn write(&self, shard: Shard, id: CallId, answer: Answer) {
+        let (outcome, provider_message_id) = match answer {
+            Answer::Accepted { provider_message_id } => (Outcome::Sent, provider_message_id),
+            Answer::Refused(_) => (Outcome::Failed, None),
+            // the new owner settles a call in doubt by itself
+            _ => return,
+        };
+        let receipt = Delivery {
+            user_id: id.user_id,
+            period: id.period,
+            kind: id.kind,
+            version: id.version,
+            channel: id.channel,
+            message_key: id.message_key(),
+            outcome,
+            reason: Some("late-answer".to_owned()),
+            attempts: 1,
+            provider_message_id,
+            updated_at: now(),
+        };
+        let written = codec::encode(&receipt).map_err(anyhow::Error::from).and_then(|value| {
+            let mut batch = Batch::default();
+            batch.push(user_period_key(id.user_id, id.period).as_bytes(), Some(&value));
+            let write = Write { topic: self.topic.clone(), shard, batch };
+            Ok(self.log.append(vec![write], Durability::Process)?)
+        });
+        if let Err(error) = written {
+            // the call stays in doubt, and is settled as such
+            tracing::error!("an outcome that came late could not be written: {error:#}");
+        }
+    }
+}

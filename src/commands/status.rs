@@ -1,0 +1,185 @@
+//! `status`: where a period, or one user of it, stands.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use sealpost_schemas::record::{Action, SendState, Statement};
+use sealpost_schemas::{MessageKey, Period, UserId, codec};
+
+use super::Scene;
+use crate::books::{Books, send_states};
+use crate::deployment::Deployment;
+use crate::host::Role;
+use crate::stages::user_period_key;
+
+pub(super) fn execute(scene: &Scene, period: Option<Period>, user: Option<UserId>) -> Result<()> {
+    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+    match (period, user) {
+        (Some(period), Some(user)) => one_user(scene, &deployment, period, user),
+        (Some(period), None) => {
+            let books = Books::read(&deployment, period)?;
+            scene.answer(&serde_json::to_value(&books)?, &text(&books))
+        }
+        (None, _) => {
+            let closed: BTreeSet<Period> = deployment
+                .commands()?
+                .into_iter()
+                .filter_map(|command| match command.action {
+                    Action::Close(close) => Some(close.period),
+                    _ => None,
+                })
+                .collect();
+            let books: Vec<_> = closed.into_iter().map(|period| Books::read(&deployment, period)).collect::<Result<_>>()?;
+            let all: Vec<_> = books.iter().map(text).collect();
+            let all = if all.is_empty() { "no period has been closed".to_owned() } else { all.join("\n") };
+            scene.answer(&serde_json::to_value(&books)?, &all)
+        }
+    }
+}
+
+/// The books as a person reads them.
+pub(super) fn text(books: &Books) -> String {
+    let mut text = format!("period {}, version {}\n", books.period, books.version);
+    let mut line = |what: &str, amount: u64| {
+        let _ = writeln!(text, "  {what:<12} {:>13}", grouped(amount.cast_signed()));
+    };
+    line("subscribers", books.subscribers);
+    line("statements", books.statements);
+    for (what, amount) in [
+        ("pending", books.pending),
+        ("held", books.held),
+        ("sending", books.sending),
+        ("sent", books.sent),
+        ("failed", books.failed),
+        ("unknown", books.unknown),
+        ("suppressed", books.suppressed),
+    ] {
+        line(&format!("· {what}"), amount);
+    }
+    line("dead letters", books.dead_letters);
+    if let Some(until) = &books.held_until {
+        let _ = writeln!(text, "  the next held message goes at {until}");
+    }
+    let _ = writeln!(text, "  total        {:>13} won", grouped(books.total_won));
+    for (channel, calls) in &books.by_channel {
+        let _ = writeln!(
+            text,
+            "  by {channel:<6} {} sent, {} failed, {} unknown, {} open",
+            grouped(calls.sent.cast_signed()),
+            grouped(calls.failed.cast_signed()),
+            grouped(calls.unknown.cast_signed()),
+            grouped(calls.sending.cast_signed())
+        );
+    }
+    let verdict = if books.balanced { "the books balance" } else { "THE BOOKS DO NOT BALANCE" };
+    let _ = writeln!(text, "  {verdict}: statements = pending + held + sending + sent + failed + unknown + suppressed");
+    text
+}
+
+/// 1234567 as 1,234,567.
+pub(super) fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if number < 0 {
+        text.push('-');
+    }
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId) -> Result<()> {
+    let shard = deployment.shard_of(user);
+    let key = user_period_key(user, period);
+    let mut statement: Option<Statement> = None;
+    deployment.scan(&deployment.topics().statements, shard, |_, of, value| {
+        if of == key.as_bytes() {
+            statement = Some(codec::decode(value)?);
+        }
+        Ok(())
+    })?;
+    let state: Option<SendState> = send_states(deployment, shard, period)?.remove(key.as_bytes());
+    let Some(statement) = statement else {
+        let json = serde_json::json!({ "user_id": user, "period": period, "statement": null });
+        return scene.answer(&json, &format!("user {user} has no statement for {period}"));
+    };
+    let lines: Vec<_> = statement
+        .lines
+        .iter()
+        .map(|line| {
+            serde_json::json!({
+                "kind": line.kind, "code": line.code, "name": line.name,
+                "source_period": line.source_period, "amount_won": line.amount_won,
+            })
+        })
+        .collect();
+    let kinds: Vec<_> = state
+        .iter()
+        .flat_map(|state| &state.kinds)
+        .map(|kind| {
+            let calls: Vec<_> = kind
+                .calls
+                .iter()
+                .map(|call| {
+                    serde_json::json!({
+                        "version": call.version, "channel": call.channel, "outcome": call.outcome,
+                        "reason": call.reason, "attempts": call.attempts,
+                        "provider_message_id": call.provider_message_id,
+                        "message_key": MessageKey::new(period, user, kind.kind, call.version, call.channel).to_string(),
+                        "body_digest": call.body_digest.to_string(),
+                        "updated_at": call.updated_at.to_string(),
+                    })
+                })
+                .collect();
+            serde_json::json!({
+                "kind": kind.kind, "state": kind.state, "version": kind.version, "reason": kind.reason,
+                "held_until": kind.held_until.map(|at| at.to_string()),
+                "updated_at": kind.updated_at.to_string(), "calls": calls,
+            })
+        })
+        .collect();
+    let json = serde_json::json!({
+        "user_id": user, "period": period, "total_won": statement.total_won,
+        "invoice_key": Statement::invoice_key(period, user).to_string(),
+        "statement": { "plan": statement.plan, "lines": lines,
+            "catalog_digest": statement.catalog_digest.to_string(),
+            "template_digest": statement.template_digest.to_string() },
+        "kinds": kinds,
+    });
+    let mut text = format!("user {user}, period {period}: {} won\n", grouped(statement.total_won.0));
+    for line in &statement.lines {
+        let what = serde_json::to_value(line.kind)?;
+        let _ = writeln!(
+            text,
+            "  {:<18} {:>10}  {}",
+            what.as_str().unwrap_or_default(),
+            grouped(line.amount_won.0),
+            line.name.as_deref().unwrap_or_default()
+        );
+    }
+    for kind in state.iter().flat_map(|state| &state.kinds) {
+        let _ = writeln!(text, "  {} is {}, version {}", kind.kind, kind.state.name(), kind.version);
+        for call in &kind.calls {
+            let outcome = serde_json::to_value(call.outcome)?;
+            let _ = writeln!(
+                text,
+                "    v{} {}: {} {} ({} attempts, {})",
+                call.version,
+                call.channel,
+                outcome.as_str().unwrap_or("open"),
+                call.reason.as_deref().unwrap_or_default(),
+                call.attempts,
+                call.updated_at
+            );
+        }
+    }
+    if state.is_none() {
+        text.push_str("  bill is pending, version 0\n");
+    }
+    scene.answer(&json, &text)
+}

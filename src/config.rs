@@ -1,0 +1,345 @@
+//! Configuration: a TOML file, and over it the environment as `SEALPOST__SECTION__KEY`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use sealpost_schemas::Channel;
+use sealpost_schemas::record::Policy;
+use serde::{Deserialize, Deserializer};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// IANA name of the zone that periods, quiet hours and send days are in.
+    pub time_zone: String,
+    /// The log.
+    pub log: LogConfig,
+    /// The key ring.
+    pub keys: KeysConfig,
+    /// The tariff catalogue.
+    pub catalog: CatalogConfig,
+    /// The channel order.
+    pub policy: PolicyConfig,
+    /// Each channel's provider and limits.
+    pub channels: BTreeMap<Channel, ChannelConfig>,
+    /// When messages may go.
+    pub windows: WindowsConfig,
+    /// The workers.
+    pub run: RunConfig,
+    /// Metrics and health over HTTP; off when absent.
+    pub http: Option<HttpConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            time_zone: "Asia/Seoul".to_owned(),
+            log: LogConfig::default(),
+            keys: KeysConfig::default(),
+            catalog: CatalogConfig::default(),
+            policy: PolicyConfig::default(),
+            channels: BTreeMap::new(),
+            windows: WindowsConfig::default(),
+            run: RunConfig::default(),
+            http: None,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Which log.
+    pub backend: Backend,
+    /// Partitions of every topic; fixed when the log is made.
+    pub partitions: u32,
+    /// What every topic's name begins with.
+    pub topic_prefix: String,
+    /// Settings of the Kafka backend.
+    pub kafka: KafkaConfig,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Embedded,
+            partitions: 8,
+            topic_prefix: "sealpost.".to_owned(),
+            kafka: KafkaConfig::default(),
+        }
+    }
+}
+
+/// `[log.kafka]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaConfig {
+    /// Where the brokers are.
+    pub bootstrap_servers: String,
+    /// Any librdkafka property.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Which log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// One directory, one machine.
+    Embedded,
+    /// Apache Kafka.
+    Kafka,
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeysConfig {
+    /// The key ring file.
+    pub file: PathBuf,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self { file: PathBuf::from("keys.json") }
+    }
+}
+
+/// `[catalog]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogConfig {
+    /// The catalogue; the built-in one when absent.
+    pub file: Option<PathBuf>,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// The channel order; a channel at most once.
+    pub channels: Vec<Channel>,
+    /// Calls on one channel while its provider does not accept.
+    pub attempts_per_channel: u16,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self { channels: vec![Channel::Email, Channel::Sms, Channel::Kakao], attempts_per_channel: 3 }
+    }
+}
+
+/// `[channels.NAME]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChannelConfig {
+    /// Who delivers.
+    pub provider: ProviderKind,
+    /// Most calls in a second; no limit when absent.
+    pub rate_per_second: Option<u32>,
+    /// Most calls on the line at once.
+    pub max_in_flight: usize,
+    /// Whether the provider collapses repeats of one key.
+    pub dedupes: bool,
+    /// For how long it does.
+    #[serde(deserialize_with = "duration_ms")]
+    pub dedupe_window: i64,
+    /// After this long an intent's call is no longer started.
+    pub start_within_ms: i64,
+    /// After this long past that a call that was started has surely ended.
+    pub provider_grace_ms: i64,
+    /// First wait before a call that was not accepted is repeated.
+    pub backoff_ms: i64,
+    /// Simulated: how long an answer takes.
+    pub latency_ms: u64,
+    /// Simulated: the share of messages that are refused, drawn from the message key.
+    pub failure_rate: f64,
+    /// Simulated: whether its ledger can be asked by key.
+    pub can_be_asked: bool,
+    /// `[channels.NAME.http]`
+    pub http: Option<ProviderHttpConfig>,
+}
+
+impl Default for ChannelConfig {
+    fn default() -> Self {
+        Self {
+            provider: ProviderKind::Simulated,
+            rate_per_second: None,
+            max_in_flight: 500,
+            dedupes: false,
+            dedupe_window: 24 * 60 * 60 * 1000,
+            start_within_ms: 2_000,
+            provider_grace_ms: 3_000,
+            backoff_ms: 500,
+            latency_ms: 0,
+            failure_rate: 0.0,
+            can_be_asked: true,
+            http: None,
+        }
+    }
+}
+
+/// Who delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// A provider inside this process, with a ledger on disk.
+    Simulated,
+    /// A provider over HTTP.
+    Http,
+    /// A mail server.
+    Smtp,
+}
+
+/// `[channels.NAME.http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderHttpConfig {
+    /// Where messages are posted.
+    pub url: String,
+    /// After this long without an answer a call is in doubt.
+    #[serde(default = "timeout_ms_default")]
+    pub timeout_ms: u64,
+}
+
+const fn timeout_ms_default() -> u64 {
+    5_000
+}
+
+/// `[windows]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WindowsConfig {
+    /// Send at once, whatever the quiet hours and send days say.
+    pub ignore: bool,
+}
+
+/// `[run]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Threads of each stage; as many as there are cores when absent.
+    pub workers: Option<usize>,
+    /// How long a stop waits for calls on the line.
+    pub grace_ms: u64,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self { workers: None, grace_ms: 10_000 }
+    }
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address and port.
+    pub listen: std::net::SocketAddr,
+}
+
+impl Config {
+    /// Reads `file`, or `sealpost.toml` if that is there, and the environment.
+    ///
+    /// # Errors
+    /// When a named file is missing, or anything in it is unknown, of the wrong type or out of
+    /// range; the message names the key.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let default = Path::new("sealpost.toml");
+        let file = match file {
+            Some(file) if !file.is_file() => {
+                bail!("the configuration file {} is not there", file.display())
+            }
+            Some(file) => Some(file),
+            None => default.is_file().then_some(default),
+        };
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file(file));
+        }
+        let mut config: Self = figment
+            .merge(Env::prefixed("SEALPOST__").split("__"))
+            .extract()
+            .map_err(|error| anyhow::anyhow!("{error}"))
+            .context("the configuration cannot be used")?;
+        config.check()?;
+        // paths in a file are meant from where the file is
+        if let Some(folder) = file.and_then(Path::parent) {
+            config.keys.file = folder.join(&config.keys.file);
+            config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let mut seen = Vec::new();
+        for channel in &self.policy.channels {
+            if seen.contains(channel) {
+                bail!("policy.channels names {channel} twice: a channel occurs at most once in a route");
+            }
+            seen.push(*channel);
+        }
+        if seen.is_empty() {
+            bail!("policy.channels is empty: name at least one of email, sms, kakao, push");
+        }
+        if self.policy.attempts_per_channel == 0 {
+            bail!("policy.attempts_per_channel must be at least 1");
+        }
+        if !(1..=1024).contains(&self.log.partitions) {
+            bail!("log.partitions must be from 1 to 1024");
+        }
+        for (channel, settings) in &self.channels {
+            if settings.max_in_flight == 0 {
+                bail!("channels.{channel}.max_in_flight must be at least 1");
+            }
+            if settings.rate_per_second == Some(0) {
+                bail!("channels.{channel}.rate_per_second must be at least 1; leave it out for no limit");
+            }
+            if !(0.0..=1.0).contains(&settings.failure_rate) {
+                bail!("channels.{channel}.failure_rate must be from 0 to 1");
+            }
+            if settings.start_within_ms <= 0 || settings.provider_grace_ms < 0 || settings.backoff_ms <= 0 {
+                bail!("channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0");
+            }
+        }
+        if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
+            bail!("time_zone = {:?} is no known zone: use an IANA name such as Asia/Seoul", self.time_zone);
+        }
+        Ok(())
+    }
+
+    /// A channel's settings.
+    #[must_use]
+    pub fn channel(&self, channel: Channel) -> ChannelConfig {
+        self.channels.get(&channel).cloned().unwrap_or_default()
+    }
+
+    /// The configured policy.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            channels: self.policy.channels.clone(),
+            attempts_per_channel: self.policy.attempts_per_channel,
+        }
+    }
+
+    /// Threads of each stage.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.run.workers.unwrap_or(cores).clamp(1, self.log.partitions as usize)
+    }
+}
+
+/// A duration such as `24h`, `15 minutes`, `10s`.
+fn duration_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| serde::de::Error::custom("expected a duration such as \"24h\", \"15m\" or \"10s\""))?;
+    i64::try_from(duration.as_millis()).map_err(|_| serde::de::Error::custom("the duration is too long"))
+}

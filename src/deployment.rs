@@ -1,0 +1,219 @@
+//! A deployment as one process sees it: configuration, log, keys, catalogue, templates.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use sealpost_operators::render::TemplateSet;
+use sealpost_schemas::catalog::Catalog;
+use sealpost_schemas::codec;
+use sealpost_schemas::key_ring::KeyRing;
+use sealpost_schemas::record::{Action, Command};
+use sealpost_schemas::{Timestamp, UserId};
+use sealpost_topology::batch::Batch;
+use sealpost_topology::log::{Durability, Log, Write};
+use sealpost_topology::partitioner::shard_of;
+use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
+use zeroize::Zeroizing;
+
+use crate::config::{Backend, Config};
+use crate::host::{Host, Opened, Role};
+use crate::pipeline::Pipeline;
+use crate::topics::Topics;
+use crate::usage_error::{UsageError, usage};
+
+/// See the module.
+pub struct Deployment {
+    /// The configuration.
+    pub config: Config,
+    /// Where the data is.
+    pub data_dir: PathBuf,
+    /// The graph.
+    pub pipeline: Pipeline,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Keeps the log open, and served to other processes.
+    opened: Opened,
+}
+
+/// The time now.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_microsecond())
+}
+
+/// The time now, as the log tells it.
+#[must_use]
+pub fn now_ms() -> TimeMs {
+    TimeMs(now().ms())
+}
+
+impl Deployment {
+    /// Opens the log of a deployment, and makes its topics if they are not there.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or is in use by another `run`.
+    pub fn open(config: Config, data_dir: &Path, role: Role) -> Result<Self> {
+        if config.log.backend == Backend::Kafka {
+            return Err(UsageError(
+                "log.backend = \"kafka\" is not built into this version: use \"embedded\"".to_owned(),
+            )
+            .into());
+        }
+        let opened = Host::open(data_dir, role, config.log.partitions, Arc::new(now_ms))?;
+        let log = opened.log();
+        let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
+        if !opened.is_remote() {
+            log.create(&pipeline.topic_specs())?;
+        }
+        Ok(Self { config, data_dir: data_dir.to_owned(), pipeline, log, opened })
+    }
+
+    /// The topics.
+    #[must_use]
+    pub const fn topics(&self) -> &Topics {
+        &self.pipeline.topics
+    }
+
+    /// Compacts what has grown, if this process has the log open.
+    ///
+    /// # Errors
+    /// When the log failed.
+    pub fn compact(&self) -> Result<()> {
+        self.opened.compact()
+    }
+
+    /// All shards.
+    pub fn shards(&self) -> impl Iterator<Item = Shard> + use<> {
+        (0..self.log.partitions()).map(Shard)
+    }
+
+    /// The shard of a user.
+    #[must_use]
+    pub fn shard_of(&self, user: UserId) -> Shard {
+        shard_of(user.to_string().as_bytes(), self.log.partitions())
+    }
+
+    /// Shows every record of a partition that has a value, in order.
+    ///
+    /// # Errors
+    /// When the log failed, or `see` did.
+    pub fn scan(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        mut see: impl FnMut(Offset, &[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = Offset(0);
+        while let Some(batch) = self.log.read(topic, shard, at)? {
+            for record in batch.iter().filter(|record| record.offset >= at) {
+                if let Some(value) = record.value {
+                    see(record.offset, record.key, value)?;
+                }
+            }
+            at = batch.next_offset();
+        }
+        Ok(())
+    }
+
+    /// Writes a command to every partition of `control`, in one transaction; `action` makes each
+    /// partition's copy from the ends of `usage` and `subscribers` there. Returns its id.
+    ///
+    /// # Errors
+    /// When the log failed.
+    pub fn command(&self, action: &dyn Fn(Offset, Offset) -> Action) -> Result<String> {
+        let topics = self.topics();
+        let issued_at = now();
+        let command_id = new_command_id()?;
+        let mut failed = None;
+        self.log.append_cut(&[topics.usage.clone(), topics.subscribers.clone()], &mut |end| {
+            let copies = self.shards().map(|shard| {
+                let action = action(end(&topics.usage, shard), end(&topics.subscribers, shard));
+                let command = Command { command_id: command_id.clone(), issued_at, action };
+                let value = codec::encode(&command)?;
+                let mut batch = Batch::default();
+                batch.push(command_id.as_bytes(), Some(&value));
+                Ok(Write { topic: topics.control.clone(), shard, batch })
+            });
+            copies.collect::<Result<_, codec::CodecError>>().unwrap_or_else(|error| {
+                failed = Some(error);
+                Vec::new()
+            })
+        })?;
+        match failed {
+            None => Ok(command_id),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// Every command on the log, oldest first.
+    ///
+    /// # Errors
+    /// When the log failed.
+    pub fn commands(&self) -> Result<Vec<Command>> {
+        let mut commands = Vec::new();
+        self.scan(&self.topics().control, Shard(0), |_, _, value| {
+            commands.extend(codec::decode::<Command>(value));
+            Ok(())
+        })?;
+        Ok(commands)
+    }
+
+    /// Appends batches that were gathered by topic and shard, as one unit.
+    ///
+    /// # Errors
+    /// When the log failed.
+    pub fn append(&self, writes: Vec<Write>) -> Result<()> {
+        Ok(self.log.append(writes, Durability::Process)?)
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn new_command_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    fill_random(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Random bytes from the operating system.
+///
+/// # Errors
+/// When it has none to give.
+pub fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    use std::io::Read as _;
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(bytes))
+        .context("the operating system gives no random bytes (/dev/urandom)")
+}
+
+/// Reads the key ring.
+///
+/// # Errors
+/// When it is missing, unreadable or wrong; says what to do.
+pub fn key_ring(config: &Config) -> Result<KeyRing> {
+    let file = &config.keys.file;
+    let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(|error| {
+        UsageError(format!(
+            "the key ring {} cannot be read ({error}): make one with `sealpost keys generate`, or name it in keys.file",
+            file.display()
+        ))
+    })?;
+    KeyRing::from_json(&text).map_err(|error| usage(anyhow::Error::new(error).context(format!("the key ring {}", file.display()))))
+}
+
+/// Reads the catalogue; the built-in one if none is configured.
+///
+/// # Errors
+/// When it is missing or wrong; says where.
+pub fn catalog(config: &Config) -> Result<Catalog> {
+    let Some(file) = &config.catalog.file else { return Ok(Catalog::built_in()) };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| UsageError(format!("the catalogue {} cannot be read: {error}", file.display())))?;
+    Catalog::from_toml(&text).map_err(|error| usage(anyhow::Error::new(error).context(file.display().to_string())))
+}
+
+/// The templates' sources: those that are built in.
+#[must_use]
+pub fn template_sources() -> std::collections::BTreeMap<String, String> {
+    TemplateSet::built_in_sources()
+}

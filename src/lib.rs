@@ -1,0 +1,19 @@
+//! The binary's parts: command line, configuration, providers, and the one place where the
+//! graph is wired ([`pipeline`]).
+
+pub mod books;
+pub mod commands;
+pub mod config;
+pub mod deployment;
+pub mod door;
+pub mod host;
+pub mod http;
+pub mod metrics;
+pub mod pipeline;
+pub mod progress;
+pub mod provider;
+pub mod seed;
+pub mod sender;
+pub mod stages;
+pub mod topics;
+pub mod usage_error;

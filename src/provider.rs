@@ -1,0 +1,233 @@
+//! Providers: who takes a message over from here, and what each can promise about it.
+//!
+//! Invariants:
+//! - A [`Message`] holds the one plaintext address there is. It lives from the moment its call
+//!   begins until the provider has taken what it needs; it has no `Debug` and no `Clone`.
+//! - Every call and every question ends in exactly one answer, whatever the provider does:
+//!   [`Reply`] drops a second answer, and answers itself what its provider forgot.
+//! - The message key goes out with every call, and every repeat of a call carries the same one.
+
+pub mod ledger;
+mod reply;
+pub mod simulated;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use sealpost_operators::gate::{Answer, CallId, ChannelRule, Doubt, Word};
+use sealpost_schemas::sealed::Plaintext;
+use sealpost_schemas::{Channel, MessageKey, Timestamp};
+
+use crate::config::{ChannelConfig, Config, ProviderKind};
+use crate::provider::ledger::Ledger;
+use crate::provider::simulated::{Simulated, Temper};
+
+pub use reply::Reply;
+
+/// Tells the time of day.
+pub type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How much longer than its slowest answer a simulated call is given before it is taken to have
+/// ended: timers are late on a busy machine.
+const GRACE_MARGIN_MS: i64 = 1_000;
+
+/// An opened message, alive only for its call.
+pub struct Message {
+    /// Which call this is.
+    pub id: CallId,
+    /// Its idempotency key.
+    pub message_key: MessageKey,
+    /// The address; wiped when dropped.
+    pub to: Plaintext,
+    /// Subject, where the channel has one.
+    pub subject: Option<String>,
+    /// The text.
+    pub body: String,
+    /// The HTML part, where the channel has one.
+    pub html: Option<String>,
+}
+
+/// Who delivers the messages of one channel.
+pub trait Provider: Send + Sync {
+    /// A short name for logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// What can be done about a call in doubt.
+    fn doubt(&self) -> Doubt;
+
+    /// Begins these calls. Each ends in one answer, in any order and grouping, on any thread; a
+    /// provider that needs no time may answer before this returns. The caller holds no lock.
+    fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>);
+
+    /// Asks whether these keys were taken. Called only where [`Provider::doubt`] is
+    /// [`Doubt::Ask`]; each question ends in one word.
+    fn ask(&self, ids: Vec<CallId>, reply: Arc<Reply<Word>>);
+}
+
+/// The provider of each channel, by [`Channel::index`].
+pub type Providers = [Arc<dyn Provider>; Channel::ALL.len()];
+
+/// Makes the provider of every channel. Nothing is connected to or written yet.
+///
+/// # Errors
+/// When a channel names a provider that this version does not have; the message names the key.
+pub fn build(
+    config: &Config,
+    data_dir: &Path,
+    runtime: &tokio::runtime::Handle,
+    clock: &WallClock,
+) -> Result<Providers> {
+    let mut providers = Vec::with_capacity(Channel::ALL.len());
+    for channel in Channel::ALL {
+        let settings = config.channel(channel);
+        providers.push(build_one(channel, &settings, data_dir, runtime, clock)?);
+    }
+    Providers::try_from(providers)
+        .map_err(|_| anyhow::anyhow!("a channel was left without a provider"))
+}
+
+fn build_one(
+    channel: Channel,
+    settings: &ChannelConfig,
+    data_dir: &Path,
+    runtime: &tokio::runtime::Handle,
+    clock: &WallClock,
+) -> Result<Arc<dyn Provider>> {
+    let name = match settings.provider {
+        ProviderKind::Simulated => {
+            if settings.dedupes {
+                tracing::warn!(
+                    %channel,
+                    "dedupes has no effect here: the simulated provider does not collapse repeats of a key"
+                );
+            }
+            let ledger = Ledger::new(data_dir, channel);
+            return Ok(Arc::new(Simulated::new(
+                ledger,
+                Temper::of(settings),
+                runtime.clone(),
+                Arc::clone(clock),
+            )));
+        }
+        ProviderKind::Http => "http",
+        ProviderKind::Smtp => "smtp",
+    };
+    bail!(
+        "channels.{channel}.provider = \"{name}\" is not available in this version: \
+         use provider = \"simulated\", or take {channel} out of the configuration"
+    )
+}
+
+/// What the gate goes by on a channel. An intent leaves at least the time in which two calls may
+/// begin, so that one can wait for its turn and for its commit. The grace is at least as long as a call of this provider
+/// can last, so that a doubt is never settled while the call may still be on the line.
+#[must_use]
+pub fn rule(settings: &ChannelConfig, provider: &dyn Provider) -> ChannelRule {
+    let call_ms_max = match settings.provider {
+        ProviderKind::Simulated => settings.latency_ms,
+        ProviderKind::Http | ProviderKind::Smtp => {
+            settings.http.as_ref().map_or(0, |http| http.timeout_ms)
+        }
+    };
+    let interval_ms = settings
+        .rate_per_second
+        .map_or(0, |rate| i64::from(1_000_u32.div_ceil(rate.max(1))));
+    let call_ms_max = i64::try_from(call_ms_max).unwrap_or(i64::MAX);
+    ChannelRule {
+        start_within_ms: settings.start_within_ms.max(2 * interval_ms),
+        grace_ms: settings
+            .provider_grace_ms
+            .max(call_ms_max.saturating_add(GRACE_MARGIN_MS)),
+        doubt: provider.doubt(),
+        backoff_ms: settings.backoff_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests"
+    )]
+
+    use super::*;
+
+    fn built(settings: ChannelConfig) -> Result<Providers> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.channels.insert(Channel::Sms, settings);
+        let clock: WallClock = Arc::new(|| Timestamp(0));
+        build(&config, folder.path(), runtime.handle(), &clock)
+    }
+
+    #[test]
+    fn a_provider_that_is_not_there_is_refused_with_the_key_that_names_it() {
+        for (provider, name) in [(ProviderKind::Http, "http"), (ProviderKind::Smtp, "smtp")] {
+            let refusal = built(ChannelConfig {
+                provider,
+                ..ChannelConfig::default()
+            })
+            .err()
+            .unwrap()
+            .to_string();
+            assert!(
+                refusal.starts_with(&format!(
+                    "channels.sms.provider = \"{name}\" is not available"
+                )),
+                "{refusal}"
+            );
+            assert!(!refusal.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn the_simulated_provider_is_never_repeated_blindly() {
+        let asked = built(ChannelConfig {
+            dedupes: true,
+            ..ChannelConfig::default()
+        })
+        .unwrap();
+        assert_eq!(asked[Channel::Sms.index()].doubt(), Doubt::Ask);
+        let mute = ChannelConfig {
+            dedupes: true,
+            can_be_asked: false,
+            ..ChannelConfig::default()
+        };
+        assert_eq!(
+            built(mute).unwrap()[Channel::Sms.index()].doubt(),
+            Doubt::Nothing
+        );
+    }
+
+    #[test]
+    fn an_intent_lasts_until_a_slow_channels_next_turn() {
+        let slow = ChannelConfig { rate_per_second: Some(1), start_within_ms: 100, ..ChannelConfig::default() };
+        let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()]);
+        assert_eq!(rule(&slow, &*provider).start_within_ms, 2_000);
+        assert_eq!(rule(&ChannelConfig { rate_per_second: None, ..slow }, &*provider).start_within_ms, 100);
+    }
+
+    #[test]
+    fn a_doubt_is_not_settled_before_the_slowest_call_has_ended() {
+        let slow = ChannelConfig {
+            latency_ms: 60_000,
+            provider_grace_ms: 3_000,
+            ..ChannelConfig::default()
+        };
+        let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()]);
+        assert_eq!(rule(&slow, &*provider).grace_ms, 61_000);
+        let quick = ChannelConfig {
+            latency_ms: 5,
+            provider_grace_ms: 3_000,
+            ..ChannelConfig::default()
+        };
+        assert_eq!(rule(&quick, &*provider).grace_ms, 3_000);
+    }
+}

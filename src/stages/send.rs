@@ -1,0 +1,149 @@
+//! The send stage on one shard.
+
+use std::sync::Arc;
+
+use sealpost_operators::gate::{Completion, Effect, Gate, Output, Scope};
+use sealpost_operators::table::OperatorError;
+use sealpost_schemas::codec::{self, Encoder};
+use sealpost_schemas::key_ring::KeyRing;
+use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice};
+use sealpost_topology::batch::Record;
+use sealpost_topology::processor::{Context, Demand, InputId, Parts, ProcessError, Processor, Work};
+use sealpost_topology::types::{Offset, TimeMs};
+
+use crate::metrics::Metrics;
+use crate::stages::{DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key};
+use crate::topics::Topics;
+
+const CONTROL: InputId = InputId(0);
+const DISPATCHES: InputId = InputId(1);
+const RECEIPTS: InputId = InputId(2);
+
+/// See the module.
+pub struct SendProcessor {
+    operator: Gate,
+    topics: Arc<Topics>,
+    dead_letters: DeadLetterWriter,
+    deliveries: Encoder<Delivery>,
+    out: Vec<Output>,
+    scratch: Vec<u8>,
+    metrics: Arc<Metrics>,
+}
+
+impl SendProcessor {
+    /// A processor with an operator.
+    #[must_use]
+    pub fn new(operator: Gate, topics: Arc<Topics>, keys: Arc<KeyRing>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            operator,
+            topics,
+            dead_letters: DeadLetterWriter::new("send", keys),
+            deliveries: Encoder::new(),
+            out: Vec::new(),
+            scratch: Vec::new(),
+            metrics,
+        }
+    }
+
+    fn with_scope<T>(
+        &mut self,
+        context: &mut Context<'_, Effect>,
+        act: impl FnOnce(&mut Gate, &mut Scope<'_>) -> Result<T, OperatorError>,
+    ) -> Result<T, ProcessError> {
+        let now = timestamp(context.now);
+        let Parts { stores, outputs, effects, .. } = context.parts();
+        let [send_state] = stores else { return Err(wired_wrongly()) };
+        let [deliveries, _] = outputs else { return Err(wired_wrongly()) };
+        let mut scope = Scope { table: &mut StoreTable(send_state), out: &mut self.out, effects, now };
+        let done = act(&mut self.operator, &mut scope).map_err(process_error)?;
+        for Output::Delivery(delivery) in self.out.drain(..) {
+            let key = user_period_key(delivery.user_id, delivery.period);
+            emit(&mut self.deliveries, &delivery, &key, &mut self.scratch, deliveries)?;
+        }
+        Ok(done)
+    }
+}
+
+fn wired_wrongly() -> ProcessError {
+    ProcessError::Stop("the send stage is wired wrongly: this is a bug".to_owned())
+}
+
+impl Processor for SendProcessor {
+    type Effect = Effect;
+    type Completion = Completion;
+
+    fn process(&mut self, input: InputId, record: Record<'_>, context: &mut Context<'_, Effect>) -> Result<(), ProcessError> {
+        let Some(value) = record.value else { return Ok(()) };
+        let topics = Arc::clone(&self.topics);
+        let (done, topic) = match input {
+            DISPATCHES if codec::is::<RouteNotice>(value) => (
+                codec::decode::<RouteNotice>(value).map(|notice| {
+                    self.with_scope(context, |operator, scope| operator.on_notice(&notice, scope))
+                }),
+                &topics.dispatches,
+            ),
+            DISPATCHES => (
+                codec::decode::<Dispatch>(value).map(|dispatch| {
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_dispatch(record.offset.0, dispatch, scope)
+                    })
+                }),
+                &topics.dispatches,
+            ),
+            RECEIPTS => (
+                codec::decode::<Delivery>(value).map(|receipt| {
+                    self.with_scope(context, |operator, scope| operator.on_receipt(&receipt, scope))
+                }),
+                &topics.receipts,
+            ),
+            CONTROL => (
+                codec::decode::<Command>(value).map(|command| {
+                    self.with_scope(context, |operator, scope| operator.on_command(&command, scope))
+                }),
+                &topics.control,
+            ),
+            _ => return Err(wired_wrongly()),
+        };
+        // settle refuses what cannot be read of `control`: once is enough
+        done.unwrap_or_else(|_| {
+            if input == CONTROL {
+                return Ok(());
+            }
+            let shard = context.shard;
+            let Parts { outputs, .. } = context.parts();
+            let [_, dead_letters] = outputs else { return Err(wired_wrongly()) };
+            self.dead_letters.malformed(topic, shard, &record, dead_letters)
+        })
+    }
+
+    fn complete(&mut self, completion: Completion, context: &mut Context<'_, Effect>) -> Result<(), ProcessError> {
+        self.with_scope(context, |operator, scope| operator.on_completion(completion, scope))
+    }
+
+    fn punctuate(&mut self, context: &mut Context<'_, Effect>) -> Result<Work, ProcessError> {
+        let more = self.with_scope(context, |operator, scope| operator.advance(scope))?;
+        self.metrics.sent(std::mem::take(&mut self.operator.counts));
+        Ok(if more { Work::More } else { Work::Done })
+    }
+
+    fn demand(&self, input: InputId) -> Demand {
+        if input == DISPATCHES && !self.operator.has_room() { Demand::Nothing } else { Demand::Any }
+    }
+
+    fn low_watermark(&self, input: InputId) -> Option<Offset> {
+        (input == DISPATCHES).then(|| self.operator.low_watermark().map(Offset)).flatten()
+    }
+
+    fn next_timer(&self) -> Option<TimeMs> {
+        // rounded up: a timer that fires early would only be looked at again
+        self.operator.next_timer().map(|at| TimeMs(at.plus_ms(1).ms()))
+    }
+
+    fn unfinished(&self) -> usize {
+        self.operator.unfinished()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.operator.in_flight()
+    }
+}

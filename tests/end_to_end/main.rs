@@ -1,0 +1,28 @@
+//! From usage records to a sent bill, once: the real program in folders of its own, and a world
+//! that is asked afterwards. One program of tests, so that it is linked once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod crash;
+mod demo;
+mod python;
+mod records;
+mod site;
+mod table;
+mod world;
+
+/// A number from the environment, for longer runs than the usual ones.
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Says something past the test harness, which would swallow it.
+fn tell(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
