@@ -264,7 +264,7 @@ impl Config {
         let mut config: Self = figment
             .merge(Env::prefixed("SEALPOST__").split("__"))
             .extract()
-            .map_err(|error| anyhow::anyhow!("{error}"))
+            .map_err(|error| anyhow::anyhow!("{}", one_line(&error.to_string())))
             .context("the configuration cannot be used")?;
         config.check()?;
         // paths in a file are meant from where the file is
@@ -333,6 +333,13 @@ impl Config {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.run.workers.unwrap_or(cores).clamp(1, self.log.partitions as usize)
     }
+}
+
+/// An error of the parser without its drawing of the place, which takes several lines.
+fn one_line(text: &str) -> String {
+    let drawn = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|');
+    let told: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !drawn(line)).collect();
+    told.join("; ")
 }
 
 /// A duration such as `24h`, `15 minutes`, `10s`.

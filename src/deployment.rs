@@ -11,7 +11,7 @@ use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Action, Command};
 use sealpost_schemas::{Timestamp, UserId};
 use sealpost_topology::batch::Batch;
-use sealpost_topology::log::{Durability, Log, Write};
+use sealpost_topology::log::{Durability, Log, Progress, Write};
 use sealpost_topology::partitioner::shard_of;
 use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
@@ -65,6 +65,7 @@ impl Deployment {
         let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
         if !opened.is_remote() {
             log.create(&pipeline.topic_specs())?;
+            hold_inputs_back(&*log, &pipeline)?;
         }
         Ok(Self { config, data_dir: data_dir.to_owned(), pipeline, log, opened })
     }
@@ -166,6 +167,25 @@ impl Deployment {
     pub fn append(&self, writes: Vec<Write>) -> Result<()> {
         Ok(self.log.append(writes, Durability::Process)?)
     }
+}
+
+/// Gives every stage a committed offset before it first runs: compaction then knows that nothing
+/// of its inputs was read.
+fn hold_inputs_back(log: &dyn Log, pipeline: &Pipeline) -> Result<()> {
+    for stage in [&pipeline.settle, &pipeline.render, &pipeline.send] {
+        let mut begin = Vec::new();
+        for input in &stage.inputs {
+            for shard in (0..log.partitions()).map(Shard) {
+                if log.committed(&stage.group, &input.topic, shard)?.is_none() {
+                    begin.push(Progress { topic: input.topic.clone(), shard, offset: Offset(0) });
+                }
+            }
+        }
+        if !begin.is_empty() {
+            log.set_committed(&stage.group, &begin)?;
+        }
+    }
+    Ok(())
 }
 
 /// 128 random bits in hexadecimal.

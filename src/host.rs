@@ -70,7 +70,11 @@ impl Host {
         partitions: u32,
         clock: ClockMs,
     ) -> anyhow::Result<Opened> {
-        let place = Place { data_dir: data_dir.to_owned(), partitions, clock };
+        let place = Place {
+            data_dir: data_dir.to_owned(),
+            partitions,
+            clock,
+        };
         let hosted = |log| Opened(Access::Hosted(Arc::new(log)));
         Ok(match role {
             Role::Run => hosted(reach::take(&place)?),
@@ -151,6 +155,10 @@ impl Opened {
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_remote() { "Opened(remote)" } else { "Opened(here)" })
+        f.write_str(if self.is_remote() {
+            "Opened(remote)"
+        } else {
+            "Opened(here)"
+        })
     }
 }

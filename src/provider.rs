@@ -208,10 +208,24 @@ mod tests {
 
     #[test]
     fn an_intent_lasts_until_a_slow_channels_next_turn() {
-        let slow = ChannelConfig { rate_per_second: Some(1), start_within_ms: 100, ..ChannelConfig::default() };
+        let slow = ChannelConfig {
+            rate_per_second: Some(1),
+            start_within_ms: 100,
+            ..ChannelConfig::default()
+        };
         let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()]);
         assert_eq!(rule(&slow, &*provider).start_within_ms, 2_000);
-        assert_eq!(rule(&ChannelConfig { rate_per_second: None, ..slow }, &*provider).start_within_ms, 100);
+        assert_eq!(
+            rule(
+                &ChannelConfig {
+                    rate_per_second: None,
+                    ..slow
+                },
+                &*provider
+            )
+            .start_within_ms,
+            100
+        );
     }
 
     #[test]

@@ -1,26 +1,50 @@
 //! Gate, one promise after the other; `gate_model` looks at all of them at once.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod common;
 
 use common::{MapTable, command, period, user};
-use sealpost_operators::gate::{Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Output, Scope, Word};
+use sealpost_operators::gate::{
+    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Output, Scope, Word,
+};
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing, State,
+    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing,
+    State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Sealed, Timestamp, Version, codec};
 
-const ACCEPTED: Answer = Answer::Accepted { provider_message_id: None };
-const BUSY: Answer = Answer::NotAccepted { reason: "busy", retry_after_ms: None };
+const ACCEPTED: Answer = Answer::Accepted {
+    provider_message_id: None,
+};
+const BUSY: Answer = Answer::NotAccepted {
+    reason: "busy",
+    retry_after_ms: None,
+};
 
 fn rule(doubt: Doubt) -> ChannelRule {
-    ChannelRule { start_within_ms: 400, grace_ms: 1_000, doubt, backoff_ms: 100 }
+    ChannelRule {
+        start_within_ms: 400,
+        grace_ms: 1_000,
+        doubt,
+        backoff_ms: 100,
+    }
 }
 
 fn id(number: u64) -> CallId {
     let (kind, version, channel) = (Kind::Bill, Version(0), Channel::Email);
-    CallId { user_id: user(number), period: period("2026-01"), kind, version, channel }
+    CallId {
+        user_id: user(number),
+        period: period("2026-01"),
+        kind,
+        version,
+        channel,
+    }
 }
 
 fn dispatch(id: CallId) -> Dispatch {
@@ -75,8 +99,19 @@ impl Bench {
 
     fn act(&mut self, act: impl FnOnce(&mut Gate, &mut Scope<'_>)) -> &mut Self {
         let (mut out, mut effects) = (Vec::new(), Vec::new());
-        act(&mut self.gate, &mut Scope { table: &mut self.table, out: &mut out, effects: &mut effects, now: self.now });
-        self.outcomes.extend(out.iter().map(|Output::Delivery(delivery)| delivery.outcome));
+        act(
+            &mut self.gate,
+            &mut Scope {
+                table: &mut self.table,
+                out: &mut out,
+                effects: &mut effects,
+                now: self.now,
+            },
+        );
+        self.outcomes.extend(
+            out.iter()
+                .map(|Output::Delivery(delivery)| delivery.outcome),
+        );
         for effect in effects {
             match effect {
                 Effect::Call(_, deadline) => {
@@ -135,18 +170,34 @@ impl Bench {
 
     fn is_told(&mut self, id: CallId, standing: Standing) -> &mut Self {
         let (user_id, period, kind, version) = (id.user_id, id.period, id.kind, id.version);
-        let notice = RouteNotice { user_id, period, kind, version, standing, held_until: None, reason: None };
+        let notice = RouteNotice {
+            user_id,
+            period,
+            kind,
+            version,
+            standing,
+            held_until: None,
+            reason: None,
+        };
         self.act(|gate, scope| gate.on_notice(&notice, scope).unwrap())
     }
 
     fn resolves(&mut self, id: CallId, resolution: Resolution) -> &mut Self {
-        let resolve = Resolve { period: id.period, user_id: id.user_id, kind: id.kind, resolution };
+        let resolve = Resolve {
+            period: id.period,
+            user_id: id.user_id,
+            kind: id.kind,
+            resolution,
+        };
         let command = command("resolve", Action::Resolve(resolve));
         self.act(|gate, scope| gate.on_command(&command, scope).unwrap())
     }
 
     fn state(&self, id: CallId) -> State {
-        let bytes = self.table.get(format!("{}/{}", id.user_id, id.period).as_bytes()).unwrap();
+        let bytes = self
+            .table
+            .get(format!("{}/{}", id.user_id, id.period).as_bytes())
+            .unwrap();
         codec::decode::<SendState>(bytes).unwrap().kinds[0].state
     }
 }
@@ -159,9 +210,19 @@ fn a_call_is_asked_for_with_a_permit_and_its_intent_in_the_same_step() {
     bench.permits(1);
     assert_eq!((bench.calls, bench.state(id(1))), (1, State::Sending));
     bench.answers(id(1), ACCEPTED);
-    assert_eq!((bench.state(id(1)), bench.gate.low_watermark()), (State::Sent, None));
+    assert_eq!(
+        (bench.state(id(1)), bench.gate.low_watermark()),
+        (State::Sent, None)
+    );
     assert_eq!(bench.outcomes, [Outcome::Sent]);
-    assert_eq!((bench.gate.counts.intents, bench.gate.counts.sent, bench.gate.in_flight()), (1, 1, 0));
+    assert_eq!(
+        (
+            bench.gate.counts.intents,
+            bench.gate.counts.sent,
+            bench.gate.in_flight()
+        ),
+        (1, 1, 0)
+    );
 }
 
 #[test]
@@ -170,28 +231,59 @@ fn the_watermark_stays_at_the_slowest_and_permits_that_are_not_used_go_back() {
     bench.reads(id(1)).reads(id(2)).reads(id(3)).permits(5);
     assert_eq!((bench.calls, bench.returned), (3, 2));
     bench.answers(id(2), ACCEPTED).answers(id(3), ACCEPTED);
-    assert_eq!((bench.gate.low_watermark(), bench.gate.unfinished()), (Some(0), 1));
+    assert_eq!(
+        (bench.gate.low_watermark(), bench.gate.unfinished()),
+        (Some(0), 1)
+    );
 }
 
 #[test]
 fn a_replay_emits_outcomes_again_and_calls_nobody() {
     let mut bench = Bench::new(Doubt::Nothing);
-    bench.reads(id(1)).reads(id(2)).permits(2).answers(id(1), ACCEPTED).answers(id(2), Answer::Refused("no"));
-    bench.restart().reads(id(1)).reads(id(2)).permits(9).passes(9_999);
-    assert_eq!(bench.outcomes, [Outcome::Sent, Outcome::Failed, Outcome::Sent, Outcome::Failed]);
+    bench
+        .reads(id(1))
+        .reads(id(2))
+        .permits(2)
+        .answers(id(1), ACCEPTED)
+        .answers(id(2), Answer::Refused("no"));
+    bench
+        .restart()
+        .reads(id(1))
+        .reads(id(2))
+        .permits(9)
+        .passes(9_999);
+    assert_eq!(
+        bench.outcomes,
+        [
+            Outcome::Sent,
+            Outcome::Failed,
+            Outcome::Sent,
+            Outcome::Failed
+        ]
+    );
     assert_eq!((bench.calls, bench.gate.counts.repeated), (2, 2));
 }
 
 #[test]
 fn another_channel_is_not_called_while_one_is_open_unknown_or_sent() {
-    let other = CallId { channel: Channel::Sms, ..id(1) };
-    for answer in [None, Some(Answer::NoAnswer("timeout")), Some(ACCEPTED), Some(BUSY)] {
+    let other = CallId {
+        channel: Channel::Sms,
+        ..id(1)
+    };
+    for answer in [
+        None,
+        Some(Answer::NoAnswer("timeout")),
+        Some(ACCEPTED),
+        Some(BUSY),
+    ] {
         let mut bench = Bench::new(Doubt::Nothing);
         bench.reads(id(1)).permits(1);
         if let Some(answer) = answer {
             bench.answers(id(1), answer).passes(0);
         }
-        bench.reads(other).hears(Completion::Permits(Channel::Sms, 1));
+        bench
+            .reads(other)
+            .hears(Completion::Permits(Channel::Sms, 1));
         assert_eq!((bench.calls, bench.gate.counts.dropped), (1, 1));
     }
 }
@@ -199,27 +291,48 @@ fn another_channel_is_not_called_while_one_is_open_unknown_or_sent() {
 #[test]
 fn what_was_not_accepted_is_repeated_within_its_budget() {
     let mut bench = Bench::new(Doubt::Nothing);
-    bench.reads(id(1)).permits(1).answers(id(1), BUSY).passes(0).permits(1);
+    bench
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), BUSY)
+        .passes(0)
+        .permits(1);
     assert_eq!(bench.calls, 1, "it rests first");
     bench.passes(200).permits(1).answers(id(1), BUSY);
-    assert_eq!((bench.calls, &bench.outcomes[..]), (2, &[Outcome::Failed][..]));
+    assert_eq!(
+        (bench.calls, &bench.outcomes[..]),
+        (2, &[Outcome::Failed][..])
+    );
 }
 
 #[test]
 fn a_crash_while_nothing_is_on_the_line_brings_no_doubt() {
     let mut bench = Bench::new(Doubt::Nothing);
     bench.reads(id(1)).permits(1).answers(id(1), BUSY);
-    bench.restart().reads(id(1)).permits(1).answers(id(1), ACCEPTED);
+    bench
+        .restart()
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), ACCEPTED);
     assert_eq!((bench.calls, bench.state(id(1))), (2, State::Sent));
 }
 
 #[test]
 fn a_crash_with_a_call_on_the_line_waits_for_deadline_and_grace_and_is_then_unknown() {
     let mut bench = Bench::new(Doubt::Nothing);
-    bench.reads(id(1)).permits(1).restart().reads(id(1)).passes(1_399).permits(1);
+    bench
+        .reads(id(1))
+        .permits(1)
+        .restart()
+        .reads(id(1))
+        .passes(1_399)
+        .permits(1);
     assert_eq!((bench.outcomes.len(), bench.calls), (0, 1));
     bench.passes(1);
-    assert_eq!((bench.state(id(1)), &bench.outcomes[..]), (State::Unknown, &[Outcome::Unknown][..]));
+    assert_eq!(
+        (bench.state(id(1)), &bench.outcomes[..]),
+        (State::Unknown, &[Outcome::Unknown][..])
+    );
     bench.restart().reads(id(1)).permits(1);
     assert_eq!(bench.calls, 1);
 }
@@ -227,11 +340,17 @@ fn a_crash_with_a_call_on_the_line_waits_for_deadline_and_grace_and_is_then_unkn
 #[test]
 fn a_repeat_that_is_not_accepted_does_not_settle_the_doubt_before_it() {
     let mut bench = Bench::new(Doubt::Repeat { window_ms: 60_000 });
-    bench.reads(id(1)).permits(1).answers(id(1), Answer::NoAnswer("timeout"));
+    bench
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), Answer::NoAnswer("timeout"));
     for _ in 0..5 {
         bench.passes(3_000).permits(1).answers(id(1), BUSY);
     }
-    assert_eq!((bench.calls, bench.outcomes.len(), bench.state(id(1))), (6, 0, State::Sending));
+    assert_eq!(
+        (bench.calls, bench.outcomes.len(), bench.state(id(1))),
+        (6, 0, State::Sending)
+    );
     bench.passes(60_000).permits(1);
     assert_eq!((bench.calls, bench.state(id(1))), (6, State::Unknown));
 }
@@ -239,27 +358,50 @@ fn a_repeat_that_is_not_accepted_does_not_settle_the_doubt_before_it() {
 #[test]
 fn a_repeat_that_stood_in_line_beyond_the_window_is_not_made() {
     let mut bench = Bench::new(Doubt::Repeat { window_ms: 5_000 });
-    bench.reads(id(1)).permits(1).answers(id(1), Answer::NoAnswer("timeout")).passes(500);
+    bench
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), Answer::NoAnswer("timeout"))
+        .passes(500);
     bench.now = bench.now.plus_ms(4_000);
     bench.permits(1);
-    assert_eq!((bench.calls, bench.returned, bench.state(id(1))), (1, 1, State::Unknown));
+    assert_eq!(
+        (bench.calls, bench.returned, bench.state(id(1))),
+        (1, 1, State::Unknown)
+    );
 }
 
 #[test]
 fn a_question_that_was_answered_before_does_not_start_a_second_call() {
     let mut bench = Bench::new(Doubt::Ask);
-    bench.reads(id(1)).permits(1).restart().reads(id(1)).passes(1_400);
+    bench
+        .reads(id(1))
+        .permits(1)
+        .restart()
+        .reads(id(1))
+        .passes(1_400);
     // the step was undone, its question was not
-    bench.restart().reads(id(1)).passes(0).hears(Completion::Asked(id(1), Word::NotTaken)).permits(1);
+    bench
+        .restart()
+        .reads(id(1))
+        .passes(0)
+        .hears(Completion::Asked(id(1), Word::NotTaken))
+        .permits(1);
     assert_eq!((bench.questions, bench.calls), (2, 2));
-    bench.hears(Completion::Asked(id(1), Word::NotTaken)).passes(0).permits(1);
+    bench
+        .hears(Completion::Asked(id(1), Word::NotTaken))
+        .passes(0)
+        .permits(1);
     assert_eq!(bench.calls, 2);
 }
 
 #[test]
 fn a_receipt_of_nothing_that_was_called_leaves_the_dispatch_in_line() {
     let mut bench = Bench::new(Doubt::Nothing);
-    bench.reads(id(1)).receives(id(1), Outcome::Failed).permits(1);
+    bench
+        .reads(id(1))
+        .receives(id(1), Outcome::Failed)
+        .permits(1);
     assert_eq!(bench.calls, 1);
 }
 
@@ -268,7 +410,12 @@ fn a_receipt_of_an_earlier_call_does_not_speak_for_the_one_after_it() {
     let mut bench = Bench::new(Doubt::Ask);
     bench.reads(id(1)).permits(1);
     let first = bench.now;
-    bench.restart().reads(id(1)).passes(1_400).hears(Completion::Asked(id(1), Word::NotTaken)).permits(1);
+    bench
+        .restart()
+        .reads(id(1))
+        .passes(1_400)
+        .hears(Completion::Asked(id(1), Word::NotTaken))
+        .permits(1);
     bench.answers(id(1), Answer::NoAnswer("timeout"));
     let second = std::mem::replace(&mut bench.now, first);
     bench.receives(id(1), Outcome::Failed);
@@ -282,14 +429,25 @@ fn a_receipt_of_an_earlier_call_does_not_speak_for_the_one_after_it() {
 fn a_receipt_settles_what_is_unknown_and_an_operator_does_once() {
     let unknown = || {
         let mut bench = Bench::new(Doubt::Nothing);
-        bench.reads(id(1)).permits(1).answers(id(1), Answer::NoAnswer("timeout")).passes(0);
+        bench
+            .reads(id(1))
+            .permits(1)
+            .answers(id(1), Answer::NoAnswer("timeout"))
+            .passes(0);
         bench
     };
     let mut bench = unknown();
-    bench.receives(id(1), Outcome::Sent).resolves(id(1), Resolution::Failed);
-    assert_eq!((bench.state(id(1)), &bench.outcomes[1..]), (State::Sent, &[Outcome::Sent][..]));
+    bench
+        .receives(id(1), Outcome::Sent)
+        .resolves(id(1), Resolution::Failed);
+    assert_eq!(
+        (bench.state(id(1)), &bench.outcomes[1..]),
+        (State::Sent, &[Outcome::Sent][..])
+    );
     let mut bench = unknown();
-    bench.resolves(id(1), Resolution::Failed).resolves(id(1), Resolution::Sent);
+    bench
+        .resolves(id(1), Resolution::Failed)
+        .resolves(id(1), Resolution::Sent);
     assert_eq!((bench.state(id(1)), bench.calls), (State::Failed, 1));
 }
 
@@ -298,8 +456,15 @@ fn a_notice_from_before_the_end_of_a_round_does_not_open_it_again() {
     let mut bench = Bench::new(Doubt::Nothing);
     bench.is_told(id(1), Standing::Held);
     assert_eq!(bench.state(id(1)), State::Held);
-    bench.reads(id(1)).permits(1).answers(id(1), Answer::NoAnswer("timeout")).passes(0);
-    bench.resolves(id(1), Resolution::Failed).restart().is_told(id(1), Standing::Held);
+    bench
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), Answer::NoAnswer("timeout"))
+        .passes(0);
+    bench
+        .resolves(id(1), Resolution::Failed)
+        .restart()
+        .is_told(id(1), Standing::Held);
     assert_eq!(bench.state(id(1)), State::Failed);
 }
 
@@ -308,7 +473,12 @@ fn a_misconfigured_channel_is_parked_and_uses_up_nothing() {
     let mut bench = Bench::new(Doubt::Nothing);
     bench.reads(id(1)).permits(1);
     for _ in 0..5 {
-        bench.answers(id(1), Answer::Misconfigured("unauthorized")).passes(9_999).permits(1).passes(1).permits(1);
+        bench
+            .answers(id(1), Answer::Misconfigured("unauthorized"))
+            .passes(9_999)
+            .permits(1)
+            .passes(1)
+            .permits(1);
     }
     assert_eq!((bench.calls, bench.outcomes.len()), (6, 0));
 }
@@ -319,7 +489,16 @@ fn a_send_state_that_cannot_be_read_stops_and_calls_nobody() {
     bench.table.put(b"1/2026-01", b"\xff");
     let now = bench.now;
     let (mut out, mut effects) = (Vec::new(), Vec::new());
-    let mut scope = Scope { table: &mut bench.table, out: &mut out, effects: &mut effects, now };
-    let error = bench.gate.on_dispatch(0, dispatch(id(1)), &mut scope).unwrap_err().to_string();
+    let mut scope = Scope {
+        table: &mut bench.table,
+        out: &mut out,
+        effects: &mut effects,
+        now,
+    };
+    let error = bench
+        .gate
+        .on_dispatch(0, dispatch(id(1)), &mut scope)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("nothing may be sent"), "{error}");
 }

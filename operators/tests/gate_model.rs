@@ -1,6 +1,11 @@
 //! Gate against a world that loses answers, among crashes, moves, repeats and replays: whatever
 //! happens, the world is asked what was sent, not the program.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod common;
 #[path = "common/gate_world.rs"]
@@ -16,7 +21,9 @@ fn doubts() -> impl Strategy<Value = Doubt> {
     prop_oneof![
         Just(Doubt::Nothing),
         Just(Doubt::Ask),
-        Just(Doubt::Repeat { window_ms: 2_000_000 }),
+        Just(Doubt::Repeat {
+            window_ms: 2_000_000
+        }),
         Just(Doubt::Repeat { window_ms: 9_000 }),
     ]
 }
@@ -53,21 +60,43 @@ fn canary_a_lost_send_state_is_found_out() {
 
 #[test]
 fn canary_a_watermark_that_passes_the_unfinished_is_found_out() {
-    assert!(is_found_out(Doubt::Nothing, Sabotage::CommitsWhatIsUnfinished));
+    assert!(is_found_out(
+        Doubt::Nothing,
+        Sabotage::CommitsWhatIsUnfinished
+    ));
 }
 
 #[test]
 fn canary_a_provider_that_does_not_dedupe_as_configured_is_found_out() {
-    assert!(is_found_out(Doubt::Repeat { window_ms: 2_000_000 }, Sabotage::ProviderDoesNotDedupe));
+    assert!(is_found_out(
+        Doubt::Repeat {
+            window_ms: 2_000_000
+        },
+        Sabotage::ProviderDoesNotDedupe
+    ));
 }
 
 #[test]
 fn the_runs_come_across_every_end() {
     let mut seen = gate_world::Seen::default();
     for seed in 0..200 {
-        seen.add(World::new(seed, Doubt::Nothing, Sabotage::None).live(STEPS).unwrap());
-        seen.add(World::new(seed, Doubt::Ask, Sabotage::None).live(STEPS).unwrap());
+        seen.add(
+            World::new(seed, Doubt::Nothing, Sabotage::None)
+                .live(STEPS)
+                .unwrap(),
+        );
+        seen.add(
+            World::new(seed, Doubt::Ask, Sabotage::None)
+                .live(STEPS)
+                .unwrap(),
+        );
     }
-    assert!(seen.sent > 100 && seen.failed > 20 && seen.unknown > 20, "{seen:?}");
-    assert!(seen.crashes > 100 && seen.repeated > 20 && seen.late_answers > 20, "{seen:?}");
+    assert!(
+        seen.sent > 100 && seen.failed > 20 && seen.unknown > 20,
+        "{seen:?}"
+    );
+    assert!(
+        seen.crashes > 100 && seen.repeated > 20 && seen.late_answers > 20,
+        "{seen:?}"
+    );
 }

@@ -1,5 +1,10 @@
 //! Route: which channel is next, in which round, not before when.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod common;
 
@@ -14,8 +19,8 @@ use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{
-    Action, Apply, Contacts, Delivery, Destination, Dispatch, Line, LineKind, Locale, Outcome, PolicySet, Retry,
-    RouteNotice, Standing, Statement, UsageTotals, Windows,
+    Action, Apply, Contacts, Delivery, Destination, Dispatch, Line, LineKind, Locale, Outcome,
+    PolicySet, Retry, RouteNotice, Standing, Statement, UsageTotals, Windows,
 };
 use sealpost_schemas::sealed::Purpose;
 use sealpost_schemas::{Channel, Digest, Kind, Period, Sealed, Timestamp, Version, Won, codec};
@@ -77,7 +82,13 @@ impl Bench {
 
     fn router(keys: &Arc<KeyRing>) -> Router {
         let windows = WindowRule::Keep(TimeZone::get("Asia/Seoul").unwrap());
-        Router::new(Arc::clone(keys), windows, TemplateCache::default(), policy(&[Kakao])).with_portion(2)
+        Router::new(
+            Arc::clone(keys),
+            windows,
+            TemplateCache::default(),
+            policy(&[Kakao]),
+        )
+        .with_portion(2)
     }
 
     fn restart(&mut self) {
@@ -88,7 +99,15 @@ impl Bench {
     fn act<T>(&mut self, act: impl FnOnce(&mut Router, &mut Scope<'_>) -> T) -> T {
         let mut out = Vec::new();
         let (table, history) = (&mut self.table, &mut self.history);
-        let result = act(&mut self.router, &mut Scope { table, history, out: &mut out, now: self.now });
+        let result = act(
+            &mut self.router,
+            &mut Scope {
+                table,
+                history,
+                out: &mut out,
+                now: self.now,
+            },
+        );
         for output in out {
             match output {
                 Output::Dispatch(dispatch) => self.dispatches.push(*dispatch),
@@ -99,11 +118,13 @@ impl Bench {
     }
 
     fn command(&mut self, id: &str, action: Action) {
-        self.act(|router, scope| router.on_command(&command(id, action), scope)).unwrap();
+        self.act(|router, scope| router.on_command(&command(id, action), scope))
+            .unwrap();
     }
 
     fn contacts(&self, id: u64, channels: &[Channel]) -> Contacts {
-        let seal = |purpose, text: &str| self.keys.seal(purpose, user(id), text.as_bytes()).unwrap();
+        let seal =
+            |purpose, text: &str| self.keys.seal(purpose, user(id), text.as_bytes()).unwrap();
         let destinations = channels.iter().map(|channel| Destination {
             channel: *channel,
             address: seal(Purpose::destination(*channel), "where"),
@@ -143,7 +164,10 @@ impl Bench {
     fn begin(&mut self, statement: &Statement) -> Result<(), OperatorError> {
         let offset = self.statements;
         self.statements += 1;
-        self.history.0.insert((Source::Statements, offset), codec::encode(statement).unwrap());
+        self.history.0.insert(
+            (Source::Statements, offset),
+            codec::encode(statement).unwrap(),
+        );
         self.act(|router, scope| router.on_statement(offset, statement, scope))
     }
 
@@ -154,7 +178,10 @@ impl Bench {
     }
 
     fn bill_in(&mut self, id: u64, windows: Windows) {
-        let statement = Statement { windows, ..self.statement(id, &[Email, Sms, Kakao]) };
+        let statement = Statement {
+            windows,
+            ..self.statement(id, &[Email, Sms, Kakao])
+        };
         self.begin(&statement).unwrap();
     }
 
@@ -173,16 +200,27 @@ impl Bench {
             provider_message_id: None,
             updated_at: self.now,
         };
-        self.act(|router, scope| router.on_delivery(&delivery, scope)).unwrap();
+        self.act(|router, scope| router.on_delivery(&delivery, scope))
+            .unwrap();
     }
 
     fn retry(&mut self, version: u16) {
-        let retry = Retry { period: jan(), version: Version(version), policy: policy(&[Sms]) };
+        let retry = Retry {
+            period: jan(),
+            version: Version(version),
+            policy: policy(&[Sms]),
+        };
         self.command("retry", Action::Retry(retry));
     }
 
     fn set(&mut self, channels: &[Channel], apply: Apply) {
-        self.command("set", Action::PolicySet(PolicySet { policy: policy(channels), apply }));
+        self.command(
+            "set",
+            Action::PolicySet(PolicySet {
+                policy: policy(channels),
+                apply,
+            }),
+        );
     }
 
     fn advance(&mut self) {
@@ -191,11 +229,17 @@ impl Bench {
 
     /// User, round and channel of everything dispatched so far.
     fn sent(&self) -> Vec<(u64, u16, Channel)> {
-        self.dispatches.iter().map(|sent| (sent.user_id.get(), sent.version.0, sent.channel)).collect()
+        self.dispatches
+            .iter()
+            .map(|sent| (sent.user_id.get(), sent.version.0, sent.channel))
+            .collect()
     }
 
     fn standings(&self) -> Vec<(u64, u16, Standing)> {
-        self.notices.iter().map(|notice| (notice.user_id.get(), notice.version.0, notice.standing)).collect()
+        self.notices
+            .iter()
+            .map(|notice| (notice.user_id.get(), notice.version.0, notice.standing))
+            .collect()
     }
 }
 
@@ -298,7 +342,11 @@ fn a_restart_in_the_middle_of_a_retry_takes_up_what_is_left() {
     }
     bench.retry(1);
     // a portion of two
-    assert!(bench.act(|router, scope| router.advance_due(scope)).unwrap());
+    assert!(
+        bench
+            .act(|router, scope| router.advance_due(scope))
+            .unwrap()
+    );
     bench.deliver(1, 1, Sms, Outcome::Failed);
     bench.restart();
     assert_eq!(bench.router.unfinished(), 3);
@@ -359,7 +407,10 @@ fn the_policy_of_a_close_outlives_a_restart() {
 }
 
 fn send_day(day: u8) -> Windows {
-    Windows { send_day: Some(day), ..Windows::default() }
+    Windows {
+        send_day: Some(day),
+        ..Windows::default()
+    }
 }
 
 #[test]
@@ -369,7 +420,10 @@ fn a_window_holds_a_route_and_releases_it_in_time_and_order_also_after_a_restart
     bench.bill_in(2, send_day(10));
     bench.bill_in(3, send_day(10));
     let begins = at("2026-02-10T00:00:00+09:00");
-    assert_eq!(bench.standings(), [1, 2, 3].map(|id| (id, 0, Standing::Held)));
+    assert_eq!(
+        bench.standings(),
+        [1, 2, 3].map(|id| (id, 0, Standing::Held))
+    );
     assert_eq!(bench.notices[1].held_until, Some(begins));
     bench.restart();
     assert_eq!(bench.router.next_timer(), Some(begins));
@@ -385,7 +439,14 @@ fn a_window_holds_a_route_and_releases_it_in_time_and_order_also_after_a_restart
 #[test]
 fn a_failure_in_quiet_hours_waits_with_the_next_channel_for_their_end() {
     let mut bench = Bench::new(&[Email, Sms]);
-    bench.bill_in(1, Windows { quiet_from: Some(22), quiet_to: Some(7), send_day: None });
+    bench.bill_in(
+        1,
+        Windows {
+            quiet_from: Some(22),
+            quiet_to: Some(7),
+            send_day: None,
+        },
+    );
     bench.now = at("2026-02-03T23:00:00+09:00");
     bench.deliver(1, 0, Email, Outcome::Failed);
     assert_eq!(bench.standings(), [(1, 0, Standing::Held)]);
@@ -405,7 +466,10 @@ fn a_damaged_profile_fails_only_its_own_route() {
     bench.begin(&statement).unwrap();
     bench.bill(2);
     assert_eq!(bench.standings(), [(1, 0, Standing::Failed)]);
-    assert_eq!(bench.notices[0].reason.as_deref(), Some("profile-unreadable"));
+    assert_eq!(
+        bench.notices[0].reason.as_deref(),
+        Some("profile-unreadable")
+    );
     assert_eq!(bench.sent(), [(2, 0, Email)]);
 }
 
@@ -415,10 +479,16 @@ fn the_wrong_key_ring_stops_and_says_what_to_do() {
     let statements: Vec<_> = (1..=3).map(|id| bench.statement(id, &[Email])).collect();
     bench.keys = Arc::new(ring(99));
     bench.restart();
-    let results: Vec<_> = statements.iter().map(|statement| bench.begin(statement)).collect();
+    let results: Vec<_> = statements
+        .iter()
+        .map(|statement| bench.begin(statement))
+        .collect();
     assert!(results[0].is_ok() && results[1].is_ok());
     let error = results[2].as_ref().unwrap_err().to_string();
-    assert!(error.contains("use the key ring that the data was sealed with"), "{error}");
+    assert!(
+        error.contains("use the key ring that the data was sealed with"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -450,7 +520,11 @@ fn a_message_is_the_same_bytes_whenever_it_is_rendered_and_proven_by_its_digest(
     };
     let dispatch = render(NOW);
     assert_eq!(dispatch, render("2027-05-05T05:05:05Z"));
-    let digest = Dispatch::digest_of(dispatch.subject.as_deref(), &dispatch.body, dispatch.html.as_deref());
+    let digest = Dispatch::digest_of(
+        dispatch.subject.as_deref(),
+        &dispatch.body,
+        dispatch.html.as_deref(),
+    );
     assert_eq!(dispatch.body_digest, digest);
     assert!(!dispatch.body.contains("홍길동") && dispatch.body.contains("홍*동"));
 }
@@ -460,6 +534,9 @@ fn a_destination_travels_sealed_as_it_stands_in_the_statement() {
     let mut bench = Bench::new(&[Sms]);
     let statement = bench.statement(1, &[Email, Sms]);
     bench.begin(&statement).unwrap();
-    assert_eq!(bench.dispatches[0].destination, statement.contacts.destination(Sms).unwrap().address);
+    assert_eq!(
+        bench.dispatches[0].destination,
+        statement.contacts.destination(Sms).unwrap().address
+    );
     assert_eq!(bench.keys.opened(Purpose::DestinationSms), 0);
 }

@@ -1,6 +1,11 @@
 //! Settle against a sequential model: however its inputs are interleaved and wherever it
 //! crashes, the statements are those that the cuts say, to the byte.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
 mod common;
 #[path = "common/shard.rs"]
@@ -43,14 +48,27 @@ enum Move {
 }
 
 fn events() -> impl Strategy<Value = Usage> {
-    (0..USERS, 0..25_u32, 0..MONTHS.len(), 0..3_i64, any::<bool>()).prop_map(|(id, event, month, more, data)| {
-        let (month, event) = (MONTHS[month], event.to_string());
-        if data {
-            usage(id, &event, within(period(month)), UsageKind::Data, (1 + more) * 900_000_000)
-        } else {
-            purchase(id, &event, month, 1 + more)
-        }
-    })
+    (
+        0..USERS,
+        0..25_u32,
+        0..MONTHS.len(),
+        0..3_i64,
+        any::<bool>(),
+    )
+        .prop_map(|(id, event, month, more, data)| {
+            let (month, event) = (MONTHS[month], event.to_string());
+            if data {
+                usage(
+                    id,
+                    &event,
+                    within(period(month)),
+                    UsageKind::Data,
+                    (1 + more) * 900_000_000,
+                )
+            } else {
+                purchase(id, &event, month, 1 + more)
+            }
+        })
 }
 
 fn rows() -> impl Strategy<Value = Subscriber> {
@@ -58,7 +76,10 @@ fn rows() -> impl Strategy<Value = Subscriber> {
         0 => withdrawn(id),
         1 => subscriber(id, "PLN-900"),
         2 => subscriber(id, "PLN-001"),
-        3 => Subscriber { welfare: Some("WLF-03".to_owned()), ..subscriber(id, "PLN-043") },
+        3 => Subscriber {
+            welfare: Some("WLF-03".to_owned()),
+            ..subscriber(id, "PLN-043")
+        },
         _ => subscriber(id, "PLN-043"),
     })
 }
@@ -118,7 +139,8 @@ impl Model {
         let person = self.people.entry(id).or_default();
         if let Some(first) = person.seen.get(&usage.event_id) {
             if first != usage {
-                self.refused.insert((id, Source::Usage, offset, Reason::ConflictingEvent));
+                self.refused
+                    .insert((id, Source::Usage, offset, Reason::ConflictingEvent));
             }
             return;
         }
@@ -142,9 +164,16 @@ impl Model {
             if person.settled.contains_key(&month) {
                 continue;
             }
-            let active = person.row.as_ref().is_some_and(|(_, row)| row.status == SubscriberStatus::Active);
+            let active = person
+                .row
+                .as_ref()
+                .is_some_and(|(_, row)| row.status == SubscriberStatus::Active);
             if !active {
-                let reason = if person.row.is_some() { Reason::Withdrawn } else { Reason::UnknownSubscriber };
+                let reason = if person.row.is_some() {
+                    Reason::Withdrawn
+                } else {
+                    Reason::UnknownSubscriber
+                };
                 for (offset, event) in person.open.remove(&month).unwrap_or_default().1 {
                     self.refused.insert((*id, Source::Usage, offset, reason));
                     person.seen.remove(&event);
@@ -153,7 +182,8 @@ impl Model {
             }
             let (offset, row) = person.row.clone().unwrap();
             if Catalog::built_in().plan(&row.plan).is_none() {
-                self.refused.insert((*id, Source::Subscribers, offset, Reason::UnknownPlan));
+                self.refused
+                    .insert((*id, Source::Subscribers, offset, Reason::UnknownPlan));
                 continue;
             }
             let (totals, _) = person.open.remove(&month).unwrap_or_default();
@@ -182,13 +212,25 @@ impl Model {
                 windows: row.windows,
                 contacts: row.contacts.clone(),
             };
-            self.statements.insert((*id, month), codec::encode(&statement).unwrap());
-            person.settled.insert(month, Settled { row, usage: totals, billed: own });
+            self.statements
+                .insert((*id, month), codec::encode(&statement).unwrap());
+            person.settled.insert(
+                month,
+                Settled {
+                    row,
+                    usage: totals,
+                    billed: own,
+                },
+            );
         }
     }
 }
 
-fn rated(row: &Subscriber, usage: UsageTotals, lines: &mut Vec<sealpost_schemas::record::Line>) -> Won {
+fn rated(
+    row: &Subscriber,
+    usage: UsageTotals,
+    lines: &mut Vec<sealpost_schemas::record::Line>,
+) -> Won {
     let input = RatingInput {
         plan: &row.plan,
         options: &row.options,
@@ -201,7 +243,11 @@ fn rated(row: &Subscriber, usage: UsageTotals, lines: &mut Vec<sealpost_schemas:
 }
 
 fn month_of(usage: &Usage) -> Period {
-    MONTHS.iter().map(|month| period(month)).find(|month| within(*month) == usage.occurred_at).unwrap()
+    MONTHS
+        .iter()
+        .map(|month| period(month))
+        .find(|month| within(*month) == usage.occurred_at)
+        .unwrap()
 }
 
 fn model_of(written: &[Written]) -> Model {
@@ -224,7 +270,10 @@ fn model_of(written: &[Written]) -> Model {
 }
 
 /// Statements as bytes, and what was refused.
-type Ran = (BTreeMap<(u64, Period), Vec<u8>>, BTreeSet<(u64, Source, u64, Reason)>);
+type Ran = (
+    BTreeMap<(u64, Period), Vec<u8>>,
+    BTreeSet<(u64, Source, u64, Reason)>,
+);
 
 /// Runs the shard through the moves, then to its end.
 fn ran(written: &[Written], moves: &[Move], cut_off: i64) -> Result<Ran, TestCaseError> {
@@ -237,7 +286,10 @@ fn ran(written: &[Written], moves: &[Move], cut_off: i64) -> Result<Ran, TestCas
                 let (usages, rows) = (shard.usage.len() as u64, shard.subscribers.len() as u64);
                 let mut close = close_of(month, usages, rows, Catalog::built_in().text());
                 close.usage_end -= cut_off.min(close.usage_end);
-                shard.commands.push(command(&format!("close-{}", shard.commands.len()), Action::Close(close)));
+                shard.commands.push(command(
+                    &format!("close-{}", shard.commands.len()),
+                    Action::Close(close),
+                ));
                 &mut shard
             }
         };
@@ -271,7 +323,10 @@ fn ran(written: &[Written], moves: &[Move], cut_off: i64) -> Result<Ran, TestCas
         Source::Usage => shard.usage[offset as usize].user_id.get(),
         _ => shard.subscribers[offset as usize].user_id.get(),
     };
-    let refused = shard.refused().iter().map(|(source, at, why)| (whose(*source, *at), *source, *at, *why));
+    let refused = shard
+        .refused()
+        .iter()
+        .map(|(source, at, why)| (whose(*source, *at), *source, *at, *why));
     let refused = refused.collect();
     Ok((statements, refused))
 }
@@ -279,12 +334,26 @@ fn ran(written: &[Written], moves: &[Move], cut_off: i64) -> Result<Ran, TestCas
 fn agrees(written: &[Written], moves: &[Move], cut_off: i64) -> Result<(), TestCaseError> {
     let model = model_of(written);
     let (mut statements, mut refused) = ran(written, moves, cut_off)?;
-    let chance = |id: &u64| model.people.get(id).is_some_and(|person| person.open_to_chance);
+    let chance = |id: &u64| {
+        model
+            .people
+            .get(id)
+            .is_some_and(|person| person.open_to_chance)
+    };
     statements.retain(|(id, _), _| !chance(id));
     refused.retain(|(id, ..)| !chance(id));
-    let expected: BTreeMap<_, _> = model.statements.iter().filter(|((id, _), _)| !chance(id)).collect();
+    let expected: BTreeMap<_, _> = model
+        .statements
+        .iter()
+        .filter(|((id, _), _)| !chance(id))
+        .collect();
     prop_assert_eq!(statements.iter().collect::<BTreeMap<_, _>>(), expected);
-    let expected: BTreeSet<_> = model.refused.iter().filter(|(id, ..)| !chance(id)).copied().collect();
+    let expected: BTreeSet<_> = model
+        .refused
+        .iter()
+        .filter(|(id, ..)| !chance(id))
+        .copied()
+        .collect();
     prop_assert_eq!(refused, expected);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use sealpost_operators::render::TemplateSet;
+use sealpost_operators::settle::MONTHS_KEPT;
 use sealpost_schemas::Period;
 use sealpost_schemas::record::{Action, Close};
 use sealpost_topology::types::Offset;
@@ -9,9 +10,20 @@ use sealpost_topology::types::Offset;
 use super::Scene;
 use crate::deployment::{Deployment, catalog, template_sources};
 use crate::host::Role;
+use crate::usage_error::UsageError;
 
 pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+    let newest = deployment.commands()?.into_iter().filter_map(|command| match command.action {
+        Action::Close(close) => Some(close.period),
+        _ => None,
+    });
+    if let Some(newest) = newest.max().filter(|newest| period.months_until(*newest) > MONTHS_KEPT) {
+        return Err(UsageError(format!(
+            "{period} lies more than {MONTHS_KEPT} months before {newest}, which was closed: what it was settled from is no longer kept"
+        ))
+        .into());
+    }
     let id = close(&deployment, period)?;
     let json = serde_json::json!({ "period": period, "command_id": id });
     scene.answer(&json, &format!("{period} closes: a running pipeline settles it (command {id})"))

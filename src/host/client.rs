@@ -68,6 +68,9 @@ enum Effect {
     Once,
 }
 
+/// Asks for the ends, and makes what is written there.
+type Build<'a> = dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write> + 'a;
+
 /// Connections to one host.
 pub(super) struct Client {
     data_dir: PathBuf,
@@ -156,11 +159,7 @@ impl Client {
     }
 
     /// Both halves of an append at a cut; see [`super::message`].
-    pub(super) fn append_cut(
-        &self,
-        cut: &[Topic],
-        build: &mut dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write>,
-    ) -> Result<(), Trouble> {
+    pub(super) fn append_cut(&self, cut: &[Topic], build: &mut Build<'_>) -> Result<(), Trouble> {
         let stream = self.connection()?;
         send(&stream, &Request::AppendCut(cut.to_vec()))?;
         let ends = match answer(&stream, ANSWER_TIME_MAX) {
@@ -205,7 +204,12 @@ impl Client {
     }
 
     fn connection(&self) -> Result<UnixStream, Trouble> {
-        if let Some(stream) = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(stream) = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+        {
             return Ok(stream);
         }
         match greet(&self.data_dir, ANSWER_TIME_MAX) {
@@ -231,7 +235,12 @@ fn greet(data_dir: &Path, patience: Duration) -> Result<(UnixStream, Holder, Ter
     let payload = receive(&stream, FirstByte::InTime, patience, GREETING_BYTES_MAX)
         .and_then(|payload| payload.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
         .map_err(NoConnection::Absent)?;
-    let unknown = || format!("what listens on the socket in {} is no sealpost", data_dir.display());
+    let unknown = || {
+        format!(
+            "what listens on the socket in {} is no sealpost",
+            data_dir.display()
+        )
+    };
     let welcome = Welcome::decode(&payload).map_err(|_| NoConnection::Never(unknown()))?;
     match welcome.terms {
         None => Err(NoConnection::Never(format!(
@@ -242,14 +251,19 @@ fn greet(data_dir: &Path, patience: Duration) -> Result<(UnixStream, Holder, Ter
             welcome.protocol,
             env!("CARGO_PKG_VERSION"),
         ))),
-        Some(Terms { admission: Admission::Full, .. }) => Err(NoConnection::Full(welcome.holder)),
+        Some(Terms {
+            admission: Admission::Full,
+            ..
+        }) => Err(NoConnection::Full(welcome.holder)),
         Some(terms) => Ok((stream, welcome.holder, terms)),
     }
 }
 
 fn send(stream: &UnixStream, request: &Request) -> Result<(), Trouble> {
     // what did not arrive as a whole is not acted upon
-    let sent = request.encode().send(stream, Deadline::after(SEND_TIME_MAX));
+    let sent = request
+        .encode()
+        .send(stream, Deadline::after(SEND_TIME_MAX));
     sent.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Trouble::Log(LogError::Mismatch(format!(
             "the process that has the log open does not take requests; nothing was done (it was given {} s)",
@@ -269,12 +283,10 @@ fn answer(stream: &UnixStream, patience: Duration) -> io::Result<Response> {
 fn unanswered(error: &io::Error, effect: Effect) -> Trouble {
     match (effect, error.kind()) {
         (Effect::Once, _) => Trouble::Log(LogError::InDoubt),
-        (Effect::Repeatable, io::ErrorKind::TimedOut) => {
-            Trouble::Log(LogError::Mismatch(format!(
-                "the process that has the log open did not answer within {} s",
-                ANSWER_TIME_MAX.as_secs()
-            )))
-        }
+        (Effect::Repeatable, io::ErrorKind::TimedOut) => Trouble::Log(LogError::Mismatch(format!(
+            "the process that has the log open did not answer within {} s",
+            ANSWER_TIME_MAX.as_secs()
+        ))),
         (Effect::Repeatable, _) => Trouble::Gone,
     }
 }
@@ -293,7 +305,11 @@ fn unexpected(response: Response, effect: Effect) -> Trouble {
 }
 
 fn check_size(writes: &[Write]) -> Result<(), Trouble> {
-    let bytes = writes.iter().map(|write| &write.batch).map(Batch::bytes).sum::<usize>();
+    let bytes = writes
+        .iter()
+        .map(|write| &write.batch)
+        .map(Batch::bytes)
+        .sum::<usize>();
     if bytes <= APPEND_BYTES_MAX {
         return Ok(());
     }

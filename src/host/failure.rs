@@ -11,7 +11,11 @@ pub(super) fn put(frame: &mut Frame, error: &LogError) {
             frame.put(&[0]);
             frame.put_bytes(topic.name().as_bytes());
         }
-        LogError::UnknownShard { topic, shard, partitions } => {
+        LogError::UnknownShard {
+            topic,
+            shard,
+            partitions,
+        } => {
             frame.put(&[1]);
             frame.put_bytes(topic.name().as_bytes());
             frame.put(&shard.0.to_le_bytes());
@@ -29,7 +33,12 @@ pub(super) fn put(frame: &mut Frame, error: &LogError) {
             frame.put(&[4]);
             frame.put_bytes(group.name().as_bytes());
         }
-        LogError::Damaged { topic, shard, offset, damage } => {
+        LogError::Damaged {
+            topic,
+            shard,
+            offset,
+            damage,
+        } => {
             frame.put(&[5]);
             frame.put_bytes(topic.name().as_bytes());
             frame.put(&shard.0.to_le_bytes());
@@ -53,7 +62,9 @@ pub(super) fn take(parts: &mut Parts<'_>) -> Result<LogError, Malformed> {
             partitions: parts.u32()?,
         },
         2 => LogError::Mismatch(parts.text()?.to_owned()),
-        3 => LogError::InUse { path: parts.text()?.to_owned() },
+        3 => LogError::InUse {
+            path: parts.text()?.to_owned(),
+        },
         4 => LogError::GroupInUse(parts.group()?),
         5 => LogError::Damaged {
             topic: parts.topic()?,
@@ -69,7 +80,12 @@ pub(super) fn take(parts: &mut Parts<'_>) -> Result<LogError, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests"
+    )]
     use sealpost_topology::types::{Group, Offset, Shard, Topic};
 
     use super::*;
@@ -79,11 +95,22 @@ mod tests {
         let topic = Topic::new("usage");
         let errors = [
             LogError::UnknownTopic(topic.clone()),
-            LogError::UnknownShard { topic: topic.clone(), shard: Shard(9), partitions: 8 },
+            LogError::UnknownShard {
+                topic: topic.clone(),
+                shard: Shard(9),
+                partitions: 8,
+            },
             LogError::Mismatch("two and three".to_owned()),
-            LogError::InUse { path: "/data".to_owned() },
+            LogError::InUse {
+                path: "/data".to_owned(),
+            },
             LogError::GroupInUse(Group::new("settle")),
-            LogError::Damaged { topic, shard: Shard(1), offset: Offset(2), damage: "bad".to_owned() },
+            LogError::Damaged {
+                topic,
+                shard: Shard(1),
+                offset: Offset(2),
+                damage: "bad".to_owned(),
+            },
             LogError::Storage("full".to_owned()),
             LogError::InDoubt,
         ];

@@ -44,7 +44,11 @@ impl Holder {
     /// This process.
     pub(super) fn this_process(role: Role) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { pid: std::process::id(), role, version }
+        Self {
+            pid: std::process::id(),
+            role,
+            version,
+        }
     }
 
     /// `PID ROLE VERSION`: what [`Holder::from_line`] reads.
@@ -57,8 +61,14 @@ impl Holder {
         let mut words = line.split_whitespace();
         let pid = words.next()?.parse().ok()?;
         let name = words.next()?;
-        let role = [Role::Run, Role::Command].into_iter().find(|role| role.name() == name)?;
-        Some(Self { pid, role, version: words.next()?.to_owned() })
+        let role = [Role::Run, Role::Command]
+            .into_iter()
+            .find(|role| role.name() == name)?;
+        Some(Self {
+            pid,
+            role,
+            version: words.next()?.to_owned(),
+        })
     }
 }
 

@@ -39,8 +39,14 @@ impl HostedLog {
         let log = open_log(place)?;
         let served = Arc::new(log.clone());
         let server = Server::start(place.data_dir.clone(), served, holder.clone());
-        let server = server.map_err(|error| NotHosted::Never(no_socket(&place.data_dir, &error)))?;
-        Ok(Self { _server: server, log, _lock: lock, holder })
+        let server =
+            server.map_err(|error| NotHosted::Never(no_socket(&place.data_dir, &error)))?;
+        Ok(Self {
+            _server: server,
+            log,
+            _lock: lock,
+            holder,
+        })
     }
 
     /// This process.

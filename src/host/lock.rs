@@ -46,7 +46,10 @@ impl LockFile {
 
     fn attempt_io(data_dir: &Path, role: Role) -> io::Result<Attempt> {
         // personal data lives here, though sealed: nobody else's business
-        DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data_dir)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -80,7 +83,12 @@ impl Drop for LockFile {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests"
+    )]
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -94,7 +102,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = attempt(folder.path());
         assert!(matches!(first, Attempt::Taken(_)));
-        let Attempt::Held(Some(holder)) = attempt(folder.path()) else { panic!("it is held") };
+        let Attempt::Held(Some(holder)) = attempt(folder.path()) else {
+            panic!("it is held")
+        };
         assert_eq!(holder, Holder::this_process(Role::Run));
         drop(first);
         assert!(matches!(attempt(folder.path()), Attempt::Taken(_)));
@@ -106,7 +116,10 @@ mod tests {
         let data_dir = folder.path().join("a/b");
         let _lock = attempt(&data_dir);
         for directory in ["a", "a/b"] {
-            let mode = std::fs::metadata(folder.path().join(directory)).unwrap().permissions().mode();
+            let mode = std::fs::metadata(folder.path().join(directory))
+                .unwrap()
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o777, 0o700, "{directory}");
         }
     }

@@ -15,9 +15,7 @@
 //! be read is answered with [`Response::Refused`], and the connection ends.
 
 use sealpost_topology::batch::{Batch, RecordBatch};
-use sealpost_topology::log::{
-    Bounds, Cleanup, Durability, LogError, Progress, TopicSpec, Write,
-};
+use sealpost_topology::log::{Bounds, Cleanup, Durability, LogError, Progress, TopicSpec, Write};
 use sealpost_topology::types::{Group, Offset, Shard, TimeMs, Topic};
 
 use super::holder::{Holder, Role};
@@ -39,7 +37,9 @@ pub(super) fn greeting() -> Frame {
 
 /// Whether a frame is a client's greeting. Any version is: the answer tells it ours.
 pub(super) fn is_greeting(payload: &[u8]) -> bool {
-    payload.strip_prefix(GREETING).is_some_and(|version| version.len() == 1)
+    payload
+        .strip_prefix(GREETING)
+        .is_some_and(|version| version.len() == 1)
 }
 
 /// Whether a connection is served.
@@ -86,7 +86,11 @@ impl Welcome {
         let protocol = parts.byte()?;
         let holder = take_holder(&mut parts)?;
         if protocol != VERSION {
-            return Ok(Self { protocol, holder, terms: None });
+            return Ok(Self {
+                protocol,
+                holder,
+                terms: None,
+            });
         }
         let partitions = parts.u32()?;
         let admission = match parts.byte()? {
@@ -95,7 +99,14 @@ impl Welcome {
             _ => return Err(Malformed),
         };
         parts.end()?;
-        Ok(Self { protocol, holder, terms: Some(Terms { partitions, admission }) })
+        Ok(Self {
+            protocol,
+            holder,
+            terms: Some(Terms {
+                partitions,
+                admission,
+            }),
+        })
     }
 }
 
@@ -115,7 +126,11 @@ fn take_holder(parts: &mut Parts<'_>) -> Result<Holder, Malformed> {
         1 => Role::Command,
         _ => return Err(Malformed),
     };
-    Ok(Holder { pid, role, version: parts.text()?.to_owned() })
+    Ok(Holder {
+        pid,
+        role,
+        version: parts.text()?.to_owned(),
+    })
 }
 
 /// What a client asks for.
@@ -195,7 +210,12 @@ impl Request {
                 frame.put(&[8]);
                 frame.put_bytes(group.name().as_bytes());
                 put_count(&mut frame, progress.len());
-                for Progress { topic, shard, offset } in progress {
+                for Progress {
+                    topic,
+                    shard,
+                    offset,
+                } in progress
+                {
                     put_partition(&mut frame, topic, *shard);
                     frame.put(&offset.0.to_le_bytes());
                 }
@@ -234,7 +254,11 @@ impl Request {
                 parts.group()?,
                 parts.list(|parts| {
                     let (topic, shard) = (parts.topic()?, parts.shard()?);
-                    Ok(Progress { topic, shard, offset: parts.offset()? })
+                    Ok(Progress {
+                        topic,
+                        shard,
+                        offset: parts.offset()?,
+                    })
                 })?,
             ),
             _ => return Err(Malformed),
@@ -316,7 +340,10 @@ impl Response {
             1 => Self::Failed(super::failure::take(&mut parts)?),
             2 => Self::Refused(parts.text()?.to_owned()),
             3 => Self::Pong(take_holder(&mut parts)?),
-            4 => Self::Bounds(Bounds { start: parts.offset()?, end: parts.offset()? }),
+            4 => Self::Bounds(Bounds {
+                start: parts.offset()?,
+                end: parts.offset()?,
+            }),
             5 => Self::Batch(None),
             6 => {
                 let base = parts.offset()?;
@@ -345,7 +372,12 @@ fn put_partition(frame: &mut Frame, topic: &Topic, shard: Shard) {
 
 fn put_writes(frame: &mut Frame, writes: &[Write]) {
     put_count(frame, writes.len());
-    for Write { topic, shard, batch } in writes {
+    for Write {
+        topic,
+        shard,
+        batch,
+    } in writes
+    {
         put_partition(frame, topic, *shard);
         // the host places it and gives it its time
         frame.put_bytes(&batch.encode(TimeMs(0)));
@@ -360,5 +392,9 @@ fn take_write(parts: &mut Parts<'_>) -> Result<Write, Malformed> {
     for record in stored.iter() {
         batch.push(record.key, record.value);
     }
-    Ok(Write { topic, shard, batch })
+    Ok(Write {
+        topic,
+        shard,
+        batch,
+    })
 }

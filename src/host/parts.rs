@@ -79,6 +79,10 @@ impl<'a> Parts<'a> {
 
     /// There must be nothing left.
     pub(super) const fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
     }
 }

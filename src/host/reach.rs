@@ -124,7 +124,9 @@ pub(super) fn take(place: &Place) -> Result<HostedLog> {
             Attempt::Held(name) => {
                 let asked = Client::ask_holder(data_dir, NAME_BELIEVED_AFTER);
                 match asked.or_else(|| believed(&mut named, name)) {
-                    Some(holder) if holder.role == Role::Run => return Err(refused(place, &holder)),
+                    Some(holder) if holder.role == Role::Run => {
+                        return Err(refused(place, &holder));
+                    }
                     Some(holder) if told.is_none() => {
                         // a wait is no reason to fail, whether it can be told or not
                         let _ = writeln!(

@@ -42,7 +42,11 @@ pub(super) struct RemoteLog {
 impl RemoteLog {
     pub(super) fn new(place: Place, client: Client) -> Self {
         let partitions = client.partitions();
-        Self { place, partitions, via: Mutex::new(Arc::new(Via::Client(client))) }
+        Self {
+            place,
+            partitions,
+            via: Mutex::new(Arc::new(Via::Client(client))),
+        }
     }
 
     /// How the log is reached now.
@@ -59,10 +63,7 @@ impl RemoteLog {
     }
 
     /// Does it by one way or another, until it is done or fails for good.
-    fn call<T>(
-        &self,
-        mut attempt: impl FnMut(&Via) -> Result<T, Trouble>,
-    ) -> Result<T, LogError> {
+    fn call<T>(&self, mut attempt: impl FnMut(&Via) -> Result<T, Trouble>) -> Result<T, LogError> {
         for _ in 0..TURNS_MAX {
             let via = self.via();
             match attempt(&via) {

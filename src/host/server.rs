@@ -60,11 +60,18 @@ impl Server {
         let listener = socket::listen(&data_dir)?;
         let handle = UnixStream::from(OwnedFd::from(listener.try_clone()?));
         let seats = Arc::new(Seats::default());
-        let thread = std::thread::Builder::new().name("host-accept".to_owned()).spawn({
-            let seats = Arc::clone(&seats);
-            move || accept(&listener, &seats, &log, &holder)
-        })?;
-        Ok(Self { data_dir, seats, listener: handle, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("host-accept".to_owned())
+            .spawn({
+                let seats = Arc::clone(&seats);
+                move || accept(&listener, &seats, &log, &holder)
+            })?;
+        Ok(Self {
+            data_dir,
+            seats,
+            listener: handle,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -90,8 +97,15 @@ fn accept(listener: &UnixListener, seats: &Arc<Seats>, log: &Arc<dyn Log>, holde
             continue;
         };
         let seat = seats.take(&stream);
-        let admission = if seat.is_some() { Admission::Admitted } else { Admission::Full };
-        let terms = Terms { partitions: log.partitions(), admission };
+        let admission = if seat.is_some() {
+            Admission::Admitted
+        } else {
+            Admission::Full
+        };
+        let terms = Terms {
+            partitions: log.partitions(),
+            admission,
+        };
         let welcome = Welcome::encode(holder, terms);
         let Some(seat) = seat else {
             // it fits into the socket's buffer: this does not wait
@@ -100,11 +114,18 @@ fn accept(listener: &UnixListener, seats: &Arc<Seats>, log: &Arc<dyn Log>, holde
         };
         let (log, holder) = (Arc::clone(log), holder.clone());
         // if there is no thread for it, the connection ends here, and its client tries again
-        let _ = std::thread::Builder::new().name("host-client".to_owned()).spawn(move || {
-            // dropped last: whoever waits for the seat may count on the log being let go
-            let _seat = seat;
-            Session { stream, log, holder }.run(welcome);
-        });
+        let _ = std::thread::Builder::new()
+            .name("host-client".to_owned())
+            .spawn(move || {
+                // dropped last: whoever waits for the seat may count on the log being let go
+                let _seat = seat;
+                Session {
+                    stream,
+                    log,
+                    holder,
+                }
+                .run(welcome);
+            });
     }
 }
 
@@ -140,7 +161,10 @@ impl Seats {
         state.taken += 1;
         let number = state.taken;
         state.streams.insert(number, handle);
-        Some(Seat { seats: Arc::clone(self), number })
+        Some(Seat {
+            seats: Arc::clone(self),
+            number,
+        })
     }
 
     /// Takes no more requests.
@@ -172,7 +196,10 @@ impl Seats {
     /// Waits a little, but not past the close.
     fn pause(&self) {
         let open = |state: &mut State| !state.closed;
-        drop(self.changed.wait_timeout_while(self.lock(), ACCEPT_PAUSE, open));
+        drop(
+            self.changed
+                .wait_timeout_while(self.lock(), ACCEPT_PAUSE, open),
+        );
     }
 }
 

@@ -40,15 +40,22 @@ impl Session {
     }
 
     fn serve(&self, welcome: Frame) -> io::Result<()> {
-        let greeting =
-            receive(&self.stream, FirstByte::InTime, FRAME_TIME_MAX, GREETING_BYTES_MAX)?;
+        let greeting = receive(
+            &self.stream,
+            FirstByte::InTime,
+            FRAME_TIME_MAX,
+            GREETING_BYTES_MAX,
+        )?;
         if !greeting.is_some_and(|payload| is_greeting(&payload)) {
             return Ok(());
         }
         self.send(welcome)?;
-        while let Some(payload) =
-            receive(&self.stream, FirstByte::Whenever, FRAME_TIME_MAX, FRAME_BYTES_MAX)?
-        {
+        while let Some(payload) = receive(
+            &self.stream,
+            FirstByte::Whenever,
+            FRAME_TIME_MAX,
+            FRAME_BYTES_MAX,
+        )? {
             let Ok(request) = Request::decode(&payload) else {
                 return self.refuse("the request cannot be read: use the same version of sealpost");
             };
@@ -69,16 +76,14 @@ impl Session {
             Request::Ping => Ok(Response::Pong(self.holder.clone())),
             Request::Create(topics) => done(log.create(&topics)),
             Request::Append(durability, writes) => done(log.append(writes, durability)),
-            Request::AppendCut(_) | Request::CutWrites(_) => {
-                Ok(Response::Refused("no cut is open: nothing was written".to_owned()))
-            }
+            Request::AppendCut(_) | Request::CutWrites(_) => Ok(Response::Refused(
+                "no cut is open: nothing was written".to_owned(),
+            )),
             Request::Bounds(topic, shard) => log.bounds(&topic, shard).map(Response::Bounds),
-            Request::Read(topic, shard, from) => {
-                log.read(&topic, shard, from).map(Response::Batch)
-            }
-            Request::Committed(group, topic, shard) => {
-                log.committed(&group, &topic, shard).map(Response::Committed)
-            }
+            Request::Read(topic, shard, from) => log.read(&topic, shard, from).map(Response::Batch),
+            Request::Committed(group, topic, shard) => log
+                .committed(&group, &topic, shard)
+                .map(Response::Committed),
             Request::SetCommitted(group, progress) => done(log.set_committed(&group, &progress)),
         };
         answer.unwrap_or_else(Response::Failed)
@@ -89,19 +94,21 @@ impl Session {
     /// can come.
     fn append_cut(&self, cut: &[Topic]) -> io::Result<()> {
         let mut outcome = Cut::NotAsked;
-        let appended = self.log.append_cut(cut, &mut |end| match self.build(cut, end) {
-            Ok(writes) => {
-                outcome = Cut::Built;
-                writes
-            }
-            Err(error) => {
-                outcome = match error.kind() {
-                    io::ErrorKind::TimedOut => Cut::Late,
-                    _ => Cut::Broken(error),
-                };
-                Vec::new()
-            }
-        });
+        let appended = self
+            .log
+            .append_cut(cut, &mut |end| match self.build(cut, end) {
+                Ok(writes) => {
+                    outcome = Cut::Built;
+                    writes
+                }
+                Err(error) => {
+                    outcome = match error.kind() {
+                        io::ErrorKind::TimedOut => Cut::Late,
+                        _ => Cut::Broken(error),
+                    };
+                    Vec::new()
+                }
+            });
         match (outcome, appended) {
             (Cut::Late, _) => self.refuse(&format!(
                 "the command was not written: it took longer than {} s while the log waited for it; try again",
@@ -122,9 +129,15 @@ impl Session {
     ) -> io::Result<Vec<Write>> {
         let deadline = Deadline::after(CUT_TIME_MAX);
         let shards = 0..self.log.partitions();
-        let ends = cut.iter().flat_map(|topic| shards.clone().map(move |shard| (topic, shard)));
-        let ends = ends.map(|(topic, shard)| end(topic, Shard(shard))).collect();
-        Response::CutEnds(ends).encode().send(&self.stream, deadline)?;
+        let ends = cut
+            .iter()
+            .flat_map(|topic| shards.clone().map(move |shard| (topic, shard)));
+        let ends = ends
+            .map(|(topic, shard)| end(topic, Shard(shard)))
+            .collect();
+        Response::CutEnds(ends)
+            .encode()
+            .send(&self.stream, deadline)?;
         let left = deadline.left().ok_or(io::ErrorKind::TimedOut)?;
         let payload = receive(&self.stream, FirstByte::InTime, left, FRAME_BYTES_MAX)?
             .ok_or(io::ErrorKind::UnexpectedEof)?;

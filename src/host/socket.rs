@@ -29,7 +29,10 @@ struct Near {
 impl Near {
     fn new(data_dir: &Path) -> io::Result<Self> {
         if data_dir.as_os_str().len() <= DIRECTORY_BYTES_MAX {
-            return Ok(Self { path: data_dir.to_owned(), _directory: None });
+            return Ok(Self {
+                path: data_dir.to_owned(),
+                _directory: None,
+            });
         }
         let directory = File::open(data_dir)?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
@@ -39,7 +42,10 @@ impl Near {
                 "its path is too long for a socket; choose a shorter one",
             ));
         }
-        Ok(Self { path, _directory: Some(directory) })
+        Ok(Self {
+            path,
+            _directory: Some(directory),
+        })
     }
 }
 
@@ -82,14 +88,22 @@ pub(super) fn remove(data_dir: &Path) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests"
+    )]
     use super::*;
 
     #[test]
     fn a_socket_is_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let _listener = listen(folder.path()).unwrap();
-        let mode = fs::metadata(folder.path().join(NAME)).unwrap().permissions().mode();
+        let mode = fs::metadata(folder.path().join(NAME))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!folder.path().join(NURSERY).exists());
     }

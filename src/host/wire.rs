@@ -133,7 +133,11 @@ pub(super) fn receive(
     while payload.len() < length {
         let filled = payload.len();
         payload.resize(length.min(filled + CHUNK_BYTES.max(filled)), 0);
-        read_all(stream, payload.get_mut(filled..).unwrap_or_default(), deadline)?;
+        read_all(
+            stream,
+            payload.get_mut(filled..).unwrap_or_default(),
+            deadline,
+        )?;
     }
     Ok(Some(payload))
 }
@@ -165,12 +169,20 @@ fn read_some(
 
 /// Whether only a signal or the end of one wait came between: the deadline decides.
 fn goes_on(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests"
+    )]
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -182,7 +194,9 @@ mod tests {
     #[test]
     fn a_frame_of_megabytes_arrives_as_it_was_sent() {
         let (here, there) = UnixStream::pair().unwrap();
-        let payload: Vec<u8> = (0..5_000_000_u32).map(|number| (number % 251) as u8).collect();
+        let payload: Vec<u8> = (0..5_000_000_u32)
+            .map(|number| (number % 251) as u8)
+            .collect();
         let mut frame = Frame::new();
         frame.put(&payload);
         let sender = std::thread::spawn(move || frame.send(&here, Deadline::after(PATIENCE)));
@@ -228,7 +242,9 @@ mod tests {
         let (here, _there) = UnixStream::pair().unwrap();
         let mut frame = Frame::new();
         frame.put(&vec![0; 8 * 1024 * 1024]);
-        let error = frame.send(&here, Deadline::after(Duration::from_millis(20))).unwrap_err();
+        let error = frame
+            .send(&here, Deadline::after(Duration::from_millis(20)))
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use sealpost_operators::gate::CallId;
-use sealpost_schemas::{Channel, MessageKey, Timestamp};
+use sealpost_schemas::{Channel, Kind, MessageKey, Period, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 pub use index::Index;
@@ -63,6 +63,8 @@ impl Event {
 /// Lines on their way into a ledger, all of one moment.
 pub struct Lines {
     text: Vec<u8>,
+    /// Period and kind of the last event, and how they are written.
+    middle: Option<((Period, Kind), String)>,
     tail: String,
 }
 
@@ -72,6 +74,7 @@ impl Lines {
     pub fn new(count: usize, at: Timestamp) -> Self {
         Self {
             text: Vec::with_capacity(count.saturating_mul(LINE_BYTES)),
+            middle: None,
             tail: format!("\",\"at_ms\":{}}}\n", at.ms()),
         }
     }
@@ -85,6 +88,16 @@ impl Lines {
             channel,
             ..
         } = id;
+        // nearly always the same for a whole batch
+        if self
+            .middle
+            .as_ref()
+            .is_none_or(|(of, _)| *of != (*period, *kind))
+        {
+            let middle = format!(",\"period\":\"{period}\",\"kind\":\"{kind}");
+            self.middle = Some(((*period, *kind), middle));
+        }
+        let middle = self.middle.as_ref().map_or("", |(_, middle)| middle);
         let text = &mut self.text;
         text.extend_from_slice(b"{\"event\":\"");
         text.extend_from_slice(event.name().as_bytes());
@@ -97,10 +110,8 @@ impl Lines {
         text.extend_from_slice(b"\",\"channel\":\"");
         text.extend_from_slice(channel.name().as_bytes());
         // writing into a vector cannot fail
-        let _ = write!(
-            text,
-            "\",\"user_id\":{user_id},\"period\":\"{period}\",\"kind\":\"{kind}"
-        );
+        let _ = write!(text, "\",\"user_id\":{user_id}");
+        text.extend_from_slice(middle.as_bytes());
         text.extend_from_slice(self.tail.as_bytes());
     }
 }
@@ -161,7 +172,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When a file cannot be read. No ledger at all is an empty summary.
-    pub fn summary(data_dir: &Path, period: sealpost_schemas::Period) -> io::Result<Summary> {
+    pub fn summary(data_dir: &Path, period: Period) -> io::Result<Summary> {
         summary::read(&data_dir.join(FOLDER), period)
     }
 
@@ -227,7 +238,7 @@ struct Line<'a> {
     event: Event,
     message_key: &'a str,
     channel: Channel,
-    user_id: sealpost_schemas::UserId,
+    user_id: UserId,
     period: &'a str,
     #[serde(default)]
     kind: Option<&'a str>,

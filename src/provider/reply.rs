@@ -102,7 +102,9 @@ mod tests {
         }
     }
 
-    fn reply(users: std::ops::Range<u64>) -> (Reply<Word>, Arc<Mutex<Vec<(CallId, Word)>>>) {
+    type Heard = Arc<Mutex<Vec<(CallId, Word)>>>;
+
+    fn reply(users: std::ops::Range<u64>) -> (Reply<Word>, Heard) {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hearing = Arc::clone(&heard);
         let reply = Reply::new(users.map(id).collect(), Word::Unclear, move |words| {

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
@@ -92,7 +92,8 @@ impl Complete {
     }
 }
 
-/// Ciphertext is not tried on dictionaries, compression and statistics: it yields to none.
+/// What is known not to yield is not tried: ciphertext is left as it is, and columns with a value
+/// of its own in each row get no dictionary.
 fn properties(schema: &SchemaRef) -> anyhow::Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_created_by("sealpost".to_owned())
@@ -101,16 +102,18 @@ fn properties(schema: &SchemaRef) -> anyhow::Result<WriterProperties> {
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for field in schema.fields() {
         let path = || ColumnPath::from(field.name().as_str());
-        match field.data_type() {
-            DataType::Binary | DataType::FixedSizeBinary(_) => {
+        match (field.name().as_str(), field.data_type()) {
+            (_, DataType::Binary | DataType::FixedSizeBinary(_)) => {
                 builder = builder
                     .set_column_dictionary_enabled(path(), false)
                     .set_column_compression(path(), Compression::UNCOMPRESSED)
                     .set_column_statistics_enabled(path(), EnabledStatistics::None);
             }
-            _ if field.name() == "event_id" => {
-                // no two are equal
-                builder = builder.set_column_dictionary_enabled(path(), false);
+            ("event_id", _) => builder = builder.set_column_dictionary_enabled(path(), false),
+            ("user_id" | "occurred_at" | "quantity", _) => {
+                builder = builder
+                    .set_column_dictionary_enabled(path(), false)
+                    .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED);
             }
             _ => {}
         }

@@ -51,10 +51,13 @@ impl Mailbox {
     }
 }
 
+/// Calls that went out together, and the way back.
+type Batch = (Vec<Message>, Arc<Reply<Answer>>);
+
 /// A provider that leaves the answering to the test.
 #[derive(Default)]
 struct Puppet {
-    calls: Mutex<Vec<(Vec<Message>, Arc<Reply<Answer>>)>>,
+    calls: Mutex<Vec<Batch>>,
 }
 
 impl Provider for Puppet {
@@ -223,7 +226,7 @@ impl Scene {
         self.mailbox.take().into_iter().map(answer).collect()
     }
 
-    fn called(&self) -> Vec<(Vec<Message>, Arc<Reply<Answer>>)> {
+    fn called(&self) -> Vec<Batch> {
         std::mem::take(&mut self.puppet.calls.lock().unwrap())
     }
 

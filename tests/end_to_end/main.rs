@@ -9,8 +9,11 @@
 
 mod crash;
 mod demo;
+mod inputs;
+mod plain;
 mod python;
 mod records;
+mod replay;
 mod site;
 mod table;
 mod world;

@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -111,6 +113,21 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What is answered to a GET, head and all; `None` where nobody listens yet.
+pub(crate) fn http_get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: sealpost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 /// A folder with a configuration, a key ring, a data directory, and what the programs said.
@@ -225,6 +242,25 @@ impl Site {
         self.seed(users, &[]);
         self.ok(["ingest", "inputs"]);
         self.ok(["close", "2026-01"]);
+    }
+
+    /// Waits until a `run` that listens on a port works on every shard.
+    #[track_caller]
+    pub(crate) fn wait_until_ready(&self, run: &mut Running, port: u16) {
+        self.wait_until("the run to be ready", || {
+            assert!(!run.has_ended(), "it has ended: {}", run.said());
+            http_get(port, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        });
+    }
+
+    /// Waits until something is so.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, mut is: impl FnMut() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is() {
+            assert!(Instant::now() < until, "waited too long for {what}");
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// `run --drain`, and what it did.

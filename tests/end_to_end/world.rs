@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 }
 
 /// Every line of every file.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct World {
     pub(crate) entries: Vec<Entry>,
 }
@@ -50,6 +50,12 @@ impl World {
             }
         }
         world
+    }
+
+    /// How long the ledger is: it grows with every call.
+    pub(crate) fn bytes(data: &Path) -> u64 {
+        let Ok(folder) = fs::read_dir(data.join("provider-ledger")) else { return 0 };
+        folder.map(|file| file.unwrap().metadata().unwrap().len()).sum()
     }
 
     pub(crate) fn of(&self, event: &str) -> impl Iterator<Item = &Entry> {

@@ -27,7 +27,12 @@ impl Process {
     /// Starts one that opens a directory.
     pub(crate) fn start(data_dir: &Path, role: Role) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child::another_process", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                "child::another_process",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(DATA_DIR, data_dir)
             .env(ROLE, if role == Role::Run { "run" } else { "command" })
             .stdin(Stdio::piped())
@@ -63,7 +68,12 @@ impl Process {
 
     /// The next line of its stderr.
     pub(crate) fn complains(&mut self) -> String {
-        self.errors.as_mut().unwrap().next().expect("the process goes on").unwrap()
+        self.errors
+            .as_mut()
+            .unwrap()
+            .next()
+            .expect("the process goes on")
+            .unwrap()
     }
 
     /// Tells it what to do, and gives what it says to that.
@@ -99,9 +109,19 @@ impl Drop for Process {
 
 /// What the other process does. In a plain test run there is nothing to do.
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how a test tells its other process what it is"
+)]
 fn another_process() {
-    let Some(data_dir) = std::env::var_os(DATA_DIR).map(PathBuf::from) else { return };
-    let role = if std::env::var(ROLE).unwrap() == "run" { Role::Run } else { Role::Command };
+    let Some(data_dir) = std::env::var_os(DATA_DIR).map(PathBuf::from) else {
+        return;
+    };
+    let role = if std::env::var(ROLE).unwrap() == "run" {
+        Role::Run
+    } else {
+        Role::Command
+    };
     let say = |what: &str| {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{MARK}{what}").unwrap();
@@ -118,10 +138,16 @@ fn another_process() {
         let order = order.unwrap();
         match order.split_once(' ').unwrap_or((&order, "")) {
             ("append", number) => {
-                append(log.as_ref(), vec![numbers(&topic, Shard(0), [number.parse().unwrap()])]);
+                append(
+                    log.as_ref(),
+                    vec![numbers(&topic, Shard(0), [number.parse().unwrap()])],
+                );
                 say("appended");
             }
-            ("read", _) => say(&format!("{:?}", read_numbers(log.as_ref(), &topic, Shard(0)))),
+            ("read", _) => say(&format!(
+                "{:?}",
+                read_numbers(log.as_ref(), &topic, Shard(0))
+            )),
             ("remote", _) => say(&opened.is_remote().to_string()),
             (other, _) => say(&format!("error: what is {other}?")),
         }

@@ -37,7 +37,10 @@ fn is_refused_in_one_line(data_dir: &Path) {
         let refused = format!("{:#}", try_open(data_dir, role).unwrap_err());
         let begin = format!("the data directory {} cannot be used: ", data_dir.display());
         assert!(refused.starts_with(&begin), "{refused}");
-        assert!(refused.ends_with("or choose another with --data-dir"), "{refused}");
+        assert!(
+            refused.ends_with("or choose another with --data-dir"),
+            "{refused}"
+        );
         assert!(!refused.contains('\n'), "{refused}");
     }
 }

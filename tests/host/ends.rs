@@ -17,7 +17,10 @@ fn after_a_kill_the_next_one_opens_the_directory_with_all_that_was_acknowledged(
     run.kill();
     let next = open(folder.path(), Role::Run);
     let topic = Topic::new("usage");
-    assert_eq!(read_numbers(next.log().as_ref(), &topic, Shard(0)), [0, 1, 2]);
+    assert_eq!(
+        read_numbers(next.log().as_ref(), &topic, Shard(0)),
+        [0, 1, 2]
+    );
     assert!(open(folder.path(), Role::Command).is_remote());
 }
 
@@ -60,8 +63,10 @@ fn a_kill_in_the_middle_of_appends_leaves_each_done_or_not_or_in_doubt() {
     {
         expected.retain(|number| number != doubtful);
     }
-    let expected: Vec<_> =
-        expected.into_iter().flat_map(|number| std::iter::repeat_n(number, 200)).collect();
+    let expected: Vec<_> = expected
+        .into_iter()
+        .flat_map(|number| std::iter::repeat_n(number, 200))
+        .collect();
     assert!(read == expected, "each append is there as a whole and once");
 }
 
@@ -94,7 +99,10 @@ fn no_append_is_lost_doubled_or_in_doubt_when_hosts_end_in_order_one_after_anoth
             std::thread::spawn(move || {
                 for number in 0..100 {
                     let write = numbers(&topic, Shard(0), [place * 100 + number]);
-                    command.log().append(vec![write], Durability::Process).unwrap();
+                    command
+                        .log()
+                        .append(vec![write], Durability::Process)
+                        .unwrap();
                 }
                 // ends here, and with it the log, if it has it open
             })
@@ -115,7 +123,10 @@ fn a_cut_is_built_again_when_its_host_ends_before_it_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let run = Process::started(folder.path(), Role::Run);
     let command = open(folder.path(), Role::Command);
-    let (data, control) = (Topic::new("usage"), create(command.log().as_ref(), "control"));
+    let (data, control) = (
+        Topic::new("usage"),
+        create(command.log().as_ref(), "control"),
+    );
     append(command.log().as_ref(), vec![numbers(&data, Shard(0), 0..5)]);
     let mut run = Some(run);
     let mut built = 0;
@@ -130,7 +141,10 @@ fn a_cut_is_built_again_when_its_host_ends_before_it_was_written() {
         })
         .unwrap();
     assert_eq!(built, 2);
-    assert_eq!(read_numbers(command.log().as_ref(), &control, Shard(0)), [5]);
+    assert_eq!(
+        read_numbers(command.log().as_ref(), &control, Shard(0)),
+        [5]
+    );
 }
 
 #[test]
@@ -151,7 +165,9 @@ fn a_host_that_ends_before_it_answers_leaves_an_append_in_doubt() {
             let mut welcome = vec![1, 7, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0];
             welcome.extend_from_slice(b"0.1.0");
             welcome.extend_from_slice(&[3, 0, 0, 0, 0]);
-            stream.write_all(&(welcome.len() as u32).to_le_bytes()).unwrap();
+            stream
+                .write_all(&(welcome.len() as u32).to_le_bytes())
+                .unwrap();
             stream.write_all(&welcome).unwrap();
             let mut length = [0; 4];
             stream.read_exact(&mut length).unwrap();
@@ -171,5 +187,8 @@ fn a_host_that_ends_before_it_answers_leaves_an_append_in_doubt() {
     // and the next call finds another way
     create(command.log().as_ref(), "usage");
     assert!(!command.is_remote());
-    assert_eq!(read_numbers(command.log().as_ref(), &topic, Shard(0)), [0_u64; 0]);
+    assert_eq!(
+        read_numbers(command.log().as_ref(), &topic, Shard(0)),
+        [0_u64; 0]
+    );
 }

@@ -66,7 +66,9 @@ fn a_directory_is_free_again_when_its_run_ends() {
 fn a_command_with_another_number_of_partitions_is_told_the_right_one() {
     let folder = tempfile::tempdir().unwrap();
     let _run = open(folder.path(), Role::Run);
-    let refused = Host::open(folder.path(), Role::Command, 5, clock()).unwrap_err().to_string();
+    let refused = Host::open(folder.path(), Role::Command, 5, clock())
+        .unwrap_err()
+        .to_string();
     let log = folder.path().join("log");
     assert_eq!(
         refused,
@@ -80,8 +82,9 @@ fn a_command_with_another_number_of_partitions_is_told_the_right_one() {
 #[test]
 fn many_commands_at_once_all_get_at_the_log() {
     let folder = tempfile::tempdir().unwrap();
-    let mut processes: Vec<_> =
-        (0..6).map(|_| Process::start(folder.path(), Role::Command)).collect();
+    let mut processes: Vec<_> = (0..6)
+        .map(|_| Process::start(folder.path(), Role::Command))
+        .collect();
     for (number, process) in processes.iter_mut().enumerate() {
         assert_eq!(process.says(), "open");
         assert_eq!(process.told(&format!("append {number}")), "appended");

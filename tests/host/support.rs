@@ -24,7 +24,11 @@ pub(crate) fn open(data_dir: &Path, role: Role) -> Opened {
 
 pub(crate) fn create(log: &dyn Log, name: &str) -> Topic {
     let topic = Topic::new(name);
-    log.create(&[TopicSpec { topic: topic.clone(), cleanup: Cleanup::Keep }]).unwrap();
+    log.create(&[TopicSpec {
+        topic: topic.clone(),
+        cleanup: Cleanup::Keep,
+    }])
+    .unwrap();
     topic
 }
 
@@ -38,7 +42,11 @@ pub(crate) fn numbers(
     for number in numbers {
         batch.push(b"key", Some(&number.to_be_bytes()));
     }
-    Write { topic: topic.clone(), shard, batch }
+    Write {
+        topic: topic.clone(),
+        shard,
+        batch,
+    }
 }
 
 pub(crate) fn append(log: &dyn Log, writes: Vec<Write>) {
@@ -51,7 +59,9 @@ pub(crate) fn read_numbers(log: &dyn Log, topic: &Topic, shard: Shard) -> Vec<u6
     let mut at = Offset(0);
     while let Some(batch) = log.read(topic, shard, at).unwrap() {
         for record in batch.iter().filter(|record| record.offset >= at) {
-            seen.push(u64::from_be_bytes(*record.value.unwrap().first_chunk().unwrap()));
+            seen.push(u64::from_be_bytes(
+                *record.value.unwrap().first_chunk().unwrap(),
+            ));
         }
         at = batch.next_offset();
     }

@@ -136,8 +136,7 @@ impl Batch {
 }
 
 fn stored_form(body: &[u8], count: u32, span: u64, time: TimeMs) -> Vec<u8> {
-    let mut stored =
-        vec![0; HEADER_BYTES + lz4_flex::block::get_maximum_output_size(body.len())];
+    let mut stored = vec![0; HEADER_BYTES + lz4_flex::block::get_maximum_output_size(body.len())];
     let (header, compressed) = stored.split_at_mut(HEADER_BYTES);
     let fields = [
         &[FORMAT][..],

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use sealpost_operators::gate::{Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Output, Scope, Word};
+use sealpost_operators::gate::{
+    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Output, Scope, Word,
+};
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing, State,
+    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing,
+    State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Period, Sealed, Timestamp, Version, codec};
 
@@ -117,7 +120,13 @@ fn jan() -> Period {
 }
 
 fn dispatch(id: u64, version: Version, channel: Channel) -> Dispatch {
-    let call = CallId { user_id: user(id), period: jan(), kind: Kind::Bill, version, channel };
+    let call = CallId {
+        user_id: user(id),
+        period: jan(),
+        kind: Kind::Bill,
+        version,
+        channel,
+    };
     Dispatch {
         user_id: call.user_id,
         period: call.period,
@@ -175,7 +184,12 @@ impl World {
     }
 
     fn gate(doubt: Doubt) -> Gate {
-        let rule = ChannelRule { start_within_ms: START_WITHIN_MS, grace_ms: GRACE_MS, doubt, backoff_ms: 100 };
+        let rule = ChannelRule {
+            start_within_ms: START_WITHIN_MS,
+            grace_ms: GRACE_MS,
+            doubt,
+            backoff_ms: 100,
+        };
         Gate::new([rule; Channel::ALL.len()], 2)
     }
 
@@ -281,7 +295,15 @@ impl World {
     fn act(&mut self, act: impl FnOnce(&mut Gate, &mut Scope<'_>)) {
         let before = self.gate.counts.repeated;
         let (table, out, effects) = (&mut self.table, &mut self.out, &mut self.effects);
-        act(&mut self.gate, &mut Scope { table, out, effects, now: self.now });
+        act(
+            &mut self.gate,
+            &mut Scope {
+                table,
+                out,
+                effects,
+                now: self.now,
+            },
+        );
         self.seen.repeated += self.gate.counts.repeated - before;
         if self.sabotage == Sabotage::CallsBeforeCommit {
             self.perform();
@@ -292,7 +314,9 @@ impl World {
         if !self.gate.has_room() {
             return;
         }
-        let Some(entry) = self.log.get(self.position).cloned() else { return };
+        let Some(entry) = self.log.get(self.position).cloned() else {
+            return;
+        };
         let offset = self.position as u64;
         self.act(|gate, scope| match entry {
             Entry::Dispatch(dispatch) => gate.on_dispatch(offset, *dispatch, scope).unwrap(),
@@ -302,7 +326,9 @@ impl World {
     }
 
     fn read_receipt(&mut self) {
-        let Some(receipt) = self.receipts.get(self.receipts_position).cloned() else { return };
+        let Some(receipt) = self.receipts.get(self.receipts_position).cloned() else {
+            return;
+        };
         self.act(|gate, scope| gate.on_receipt(&receipt, scope).unwrap());
         self.receipts_position += 1;
     }
@@ -328,7 +354,11 @@ impl World {
         for channel in ROUTE {
             let asked = self.permits[channel.index()];
             if asked > 0 {
-                let granted = if self.stormy { 1 + self.draw(asked as u64) as usize } else { asked };
+                let granted = if self.stormy {
+                    1 + self.draw(asked as u64) as usize
+                } else {
+                    asked
+                };
                 self.permits[channel.index()] -= granted;
                 self.completions.push(Completion::Permits(channel, granted));
             }
@@ -337,8 +367,15 @@ impl World {
 
     fn commit(&mut self) {
         self.committed_table = self.table.clone();
-        let low = self.gate.low_watermark().map_or(self.position, |low| self.position.min(low as usize));
-        self.committed = if self.sabotage == Sabotage::CommitsWhatIsUnfinished { self.position } else { low };
+        let low = self
+            .gate
+            .low_watermark()
+            .map_or(self.position, |low| self.position.min(low as usize));
+        self.committed = if self.sabotage == Sabotage::CommitsWhatIsUnfinished {
+            self.position
+        } else {
+            low
+        };
         self.receipts_committed = self.receipts_position;
         self.check_watermark();
         for output in std::mem::take(&mut self.out) {
@@ -376,12 +413,26 @@ impl World {
                 Effect::Call(dispatch, deadline) => {
                     let id = CallId::of(&dispatch);
                     self.called.push(id);
-                    let slow = if self.stormy && self.one_in(6) { 3 * START_WITHIN_MS } else { START_WITHIN_MS / 2 };
-                    let start_at = self.now.plus_ms(self.draw(slow.unsigned_abs()).cast_signed());
-                    self.lines.push(Line { id, deadline, start_at, started: None, process: self.process });
+                    let slow = if self.stormy && self.one_in(6) {
+                        3 * START_WITHIN_MS
+                    } else {
+                        START_WITHIN_MS / 2
+                    };
+                    let start_at = self
+                        .now
+                        .plus_ms(self.draw(slow.unsigned_abs()).cast_signed());
+                    self.lines.push(Line {
+                        id,
+                        deadline,
+                        start_at,
+                        started: None,
+                        process: self.process,
+                    });
                 }
                 Effect::Ask(id) => {
-                    let may_be_taken = |line: &Line| line.id == id && (line.started.is_some() || self.now < line.deadline);
+                    let may_be_taken = |line: &Line| {
+                        line.id == id && (line.started.is_some() || self.now < line.deadline)
+                    };
                     if self.lines.iter().any(may_be_taken) {
                         self.violate(format!("asked for {id:?} while its call was on the line"));
                     }
@@ -400,10 +451,22 @@ impl World {
                 None => line.start_at,
                 Some(started) => started.take_at.unwrap_or(started.answer_at),
             };
-            let line = self.lines.iter().enumerate().map(|(place, line)| (due(line), place)).min();
-            let question = self.questions.iter().enumerate().map(|(place, (at, _))| (*at, place)).min();
+            let line = self
+                .lines
+                .iter()
+                .enumerate()
+                .map(|(place, line)| (due(line), place))
+                .min();
+            let question = self
+                .questions
+                .iter()
+                .enumerate()
+                .map(|(place, (at, _))| (*at, place))
+                .min();
             match (line, question) {
-                (Some((at, place)), other) if at <= until && other.is_none_or(|(asked, _)| at <= asked) => {
+                (Some((at, place)), other)
+                    if at <= until && other.is_none_or(|(asked, _)| at <= asked) =>
+                {
                     self.now = self.now.max(at);
                     self.line_moves(place);
                 }
@@ -419,21 +482,33 @@ impl World {
     }
 
     fn line_moves(&mut self, place: usize) {
-        let Line { id, deadline, ref mut started, process, .. } = self.lines[place];
+        let Line {
+            id,
+            deadline,
+            ref mut started,
+            process,
+            ..
+        } = self.lines[place];
         match started {
             None if self.now >= deadline && self.sabotage != Sabotage::StartsAfterDeadline => {
                 self.lines.swap_remove(place);
                 if process == self.process {
-                    self.completions.push(Completion::Answered(id, Answer::NotStarted));
+                    self.completions
+                        .push(Completion::Answered(id, Answer::NotStarted));
                 }
             }
             None => self.start(place),
-            Some(Started { take_at: take @ Some(_), .. }) => {
+            Some(Started {
+                take_at: take @ Some(_),
+                ..
+            }) => {
                 *take = None;
                 self.take(id);
             }
             Some(_) => {
-                let Some(Started { answer, .. }) = self.lines.swap_remove(place).started else { return };
+                let Some(Started { answer, .. }) = self.lines.swap_remove(place).started else {
+                    return;
+                };
                 self.answered(id, answer, process);
             }
         }
@@ -446,14 +521,27 @@ impl World {
             self.violate(format!("a call of {id:?} while another is on the line"));
         }
         let dedupes = matches!(self.doubt, Doubt::Repeat { .. });
-        if self.ledger.iter().any(|(taken, _)| taken.user_id == id.user_id && (!dedupes || *taken != id)) {
+        if self
+            .ledger
+            .iter()
+            .any(|(taken, _)| taken.user_id == id.user_id && (!dedupes || *taken != id))
+        {
             self.violate(format!("a call of {id:?} although it was taken"));
         }
         let knows = dedupes && self.ledger.iter().any(|(taken, _)| *taken == id);
-        let accepted = Answer::Accepted { provider_message_id: None };
+        let accepted = Answer::Accepted {
+            provider_message_id: None,
+        };
         let retry_after_ms = self.one_in(2).then_some(300);
-        let busy = Answer::NotAccepted { reason: "busy", retry_after_ms };
-        let (takes, answer) = match if self.stormy { self.draw(9) } else { self.draw(2) } {
+        let busy = Answer::NotAccepted {
+            reason: "busy",
+            retry_after_ms,
+        };
+        let (takes, answer) = match if self.stormy {
+            self.draw(9)
+        } else {
+            self.draw(2)
+        } {
             0 if !knows => (false, Answer::Refused("refused")),
             0..=3 => (true, accepted),
             4 => (false, busy),
@@ -475,11 +563,18 @@ impl World {
     fn take(&mut self, id: CallId) {
         if let Doubt::Repeat { window_ms } = self.doubt
             && self.sabotage != Sabotage::ProviderDoesNotDedupe
-            && self.ledger.iter().any(|(taken, at)| *taken == id && self.now <= at.plus_ms(window_ms))
+            && self
+                .ledger
+                .iter()
+                .any(|(taken, at)| *taken == id && self.now <= at.plus_ms(window_ms))
         {
             return;
         }
-        if self.ledger.iter().any(|(taken, _)| taken.user_id == id.user_id) {
+        if self
+            .ledger
+            .iter()
+            .any(|(taken, _)| taken.user_id == id.user_id)
+        {
             self.violate(format!("{id:?} was taken, and something before it"));
         }
         self.ledger.push((id, self.now));
@@ -518,7 +613,9 @@ impl World {
         let word = if self.stormy && self.one_in(4) {
             Word::Unclear
         } else if self.ledger.iter().any(|(taken, _)| *taken == id) {
-            Word::Taken { provider_message_id: None }
+            Word::Taken {
+                provider_message_id: None,
+            }
         } else {
             Word::NotTaken
         };
@@ -527,12 +624,30 @@ impl World {
 
     fn route_to(&mut self, id: u64, version: Version, place: usize) {
         self.routes.insert(id, (version, Route::Rendered(place)));
-        self.log.push(Entry::Dispatch(Box::new(dispatch(id, version, ROUTE[place]))));
+        self.log.push(Entry::Dispatch(Box::new(dispatch(
+            id,
+            version,
+            ROUTE[place],
+        ))));
     }
 
-    fn notice(&mut self, id: u64, version: Version, standing: Standing, held_until: Option<Timestamp>) {
+    fn notice(
+        &mut self,
+        id: u64,
+        version: Version,
+        standing: Standing,
+        held_until: Option<Timestamp>,
+    ) {
         let (user_id, period, kind) = (user(id), jan(), Kind::Bill);
-        let notice = RouteNotice { user_id, period, kind, version, standing, held_until, reason: None };
+        let notice = RouteNotice {
+            user_id,
+            period,
+            kind,
+            version,
+            standing,
+            held_until,
+            reason: None,
+        };
         self.log.push(Entry::Notice(notice));
     }
 
@@ -551,7 +666,9 @@ impl World {
             Outcome::Sent => Route::Sent,
             Outcome::Unknown => Route::Unknown(place),
             Outcome::Failed if doubt => Route::Failed,
-            Outcome::Failed if place + 1 < ROUTE.len() => return self.route_to(id, version, place + 1),
+            Outcome::Failed if place + 1 < ROUTE.len() => {
+                return self.route_to(id, version, place + 1);
+            }
             Outcome::Failed => {
                 self.notice(id, version, Standing::Failed, None);
                 Route::Failed
@@ -565,12 +682,24 @@ impl World {
         match self.routes[&id] {
             (version, Route::Failed) => self.route_to(id, version.next(), 0),
             (_, Route::Unknown(_)) => {
-                let sent = self.ledger.iter().any(|(taken, _)| taken.user_id == user(id));
-                let resolution = if sent { Resolution::Sent } else { Resolution::Failed };
+                let sent = self
+                    .ledger
+                    .iter()
+                    .any(|(taken, _)| taken.user_id == user(id));
+                let resolution = if sent {
+                    Resolution::Sent
+                } else {
+                    Resolution::Failed
+                };
                 if self.lines.iter().any(|line| line.id.user_id == user(id)) {
                     return;
                 }
-                let resolve = Resolve { period: jan(), user_id: user(id), kind: Kind::Bill, resolution };
+                let resolve = Resolve {
+                    period: jan(),
+                    user_id: user(id),
+                    kind: Kind::Bill,
+                    resolution,
+                };
                 let command = command("resolve", Action::Resolve(resolve));
                 self.act(|gate, scope| gate.on_command(&command, scope).unwrap());
             }
@@ -579,45 +708,62 @@ impl World {
     }
 
     fn state(table: &MapTable, id: u64) -> Option<SendState> {
-        table.get(format!("{id}/{}", jan()).as_bytes()).map(|bytes| codec::decode(bytes).unwrap())
+        table
+            .get(format!("{id}/{}", jan()).as_bytes())
+            .map(|bytes| codec::decode(bytes).unwrap())
     }
 
     /// Below what is committed, whatever a route waits for has its outcome.
     fn check_watermark(&mut self) {
         for id in 0..USERS {
-            let (version, Route::Rendered(place)) = self.routes[&id] else { continue };
+            let (version, Route::Rendered(place)) = self.routes[&id] else {
+                continue;
+            };
             let wanted = |entry: &Entry| match entry {
                 Entry::Dispatch(dispatch) => {
-                    (dispatch.user_id, dispatch.version, dispatch.channel) == (user(id), version, ROUTE[place])
+                    (dispatch.user_id, dispatch.version, dispatch.channel)
+                        == (user(id), version, ROUTE[place])
                 }
                 Entry::Notice(_) => false,
             };
             if self.log[..self.committed].iter().any(wanted) {
                 let ended = Self::state(&self.committed_table, id).is_some_and(|state| {
                     state.kinds.iter().flat_map(|kind| &kind.calls).any(|call| {
-                        (call.version, call.channel) == (version, ROUTE[place]) && call.outcome.is_some()
+                        (call.version, call.channel) == (version, ROUTE[place])
+                            && call.outcome.is_some()
                     })
                 });
                 if !ended {
-                    self.violate(format!("the watermark passed user {id} on {}", ROUTE[place]));
+                    self.violate(format!(
+                        "the watermark passed user {id} on {}",
+                        ROUTE[place]
+                    ));
                 }
             }
         }
     }
 
     fn check_end(&mut self) {
-        if self.gate.unfinished() > 0 || self.gate.in_flight() > 0 || self.position < self.log.len() {
+        if self.gate.unfinished() > 0 || self.gate.in_flight() > 0 || self.position < self.log.len()
+        {
             self.violate(format!("{} are never finished", self.gate.unfinished()));
         }
         for id in 0..USERS {
-            let taken = self.ledger.iter().filter(|(taken, _)| taken.user_id == user(id)).count();
+            let taken = self
+                .ledger
+                .iter()
+                .filter(|(taken, _)| taken.user_id == user(id))
+                .count();
             let called = self.called.iter().any(|call| call.user_id == user(id));
-            let state = Self::state(&self.committed_table, id).and_then(|state| Some(state.kinds.first()?.state));
+            let state = Self::state(&self.committed_table, id)
+                .and_then(|state| Some(state.kinds.first()?.state));
             let route = self.routes[&id].1;
             let agrees = match state {
                 Some(State::Sent) => taken == 1 && route == Route::Sent,
                 Some(State::Failed) => taken == 0 && route == Route::Failed,
-                Some(State::Unknown) => called && self.doubt != Doubt::Ask && matches!(route, Route::Unknown(_)),
+                Some(State::Unknown) => {
+                    called && self.doubt != Doubt::Ask && matches!(route, Route::Unknown(_))
+                }
                 _ => false,
             };
             match state {
@@ -626,7 +772,9 @@ impl World {
                 _ => self.seen.unknown += 1,
             }
             if !agrees {
-                self.violate(format!("user {id} ends {state:?} on {route:?}, and was sent {taken}"));
+                self.violate(format!(
+                    "user {id} ends {state:?} on {route:?}, and was sent {taken}"
+                ));
             }
         }
     }

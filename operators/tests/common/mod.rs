@@ -1,6 +1,11 @@
 //! State and history for tests: what the runtime gives an operator, and takes back in a crash.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::collections::BTreeMap;
@@ -8,8 +13,8 @@ use std::collections::BTreeMap;
 use sealpost_operators::table::{History, HistoryError, Source, Table};
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::record::{
-    Action, Close, Command, Contacts, Interval, Locale, Policy, Subscriber, SubscriberStatus, Usage, UsageKind,
-    Windows,
+    Action, Close, Command, Contacts, Interval, Locale, Policy, Subscriber, SubscriberStatus,
+    Usage, UsageKind, Windows,
 };
 use sealpost_schemas::{Channel, Digest, Period, Timestamp, UserId};
 
@@ -59,8 +64,20 @@ pub(crate) fn within(period: Period) -> Timestamp {
     at(&format!("{period}-05T12:00:00Z"))
 }
 
-pub(crate) fn usage(id: u64, event: &str, occurred_at: Timestamp, kind: UsageKind, quantity: i64) -> Usage {
-    Usage { user_id: user(id), event_id: event.to_owned(), occurred_at, kind, quantity }
+pub(crate) fn usage(
+    id: u64,
+    event: &str,
+    occurred_at: Timestamp,
+    kind: UsageKind,
+    quantity: i64,
+) -> Usage {
+    Usage {
+        user_id: user(id),
+        event_id: event.to_owned(),
+        occurred_at,
+        kind,
+        quantity,
+    }
 }
 
 /// A purchase: it adds to a bill as it is.
@@ -84,14 +101,25 @@ pub(crate) fn subscriber(id: u64, plan: &str) -> Subscriber {
 }
 
 pub(crate) fn withdrawn(id: u64) -> Subscriber {
-    Subscriber { status: SubscriberStatus::Withdrawn, ..subscriber(id, "PLN-043") }
+    Subscriber {
+        status: SubscriberStatus::Withdrawn,
+        ..subscriber(id, "PLN-043")
+    }
 }
 
 pub(crate) fn policy(channels: &[Channel]) -> Policy {
-    Policy { channels: channels.to_vec(), attempts_per_channel: 3 }
+    Policy {
+        channels: channels.to_vec(),
+        attempts_per_channel: 3,
+    }
 }
 
-pub(crate) fn close_of(period: Period, usage_end: u64, subscribers_end: u64, catalog: &str) -> Close {
+pub(crate) fn close_of(
+    period: Period,
+    usage_end: u64,
+    subscribers_end: u64,
+    catalog: &str,
+) -> Close {
     Close {
         period,
         usage_end: usage_end.cast_signed(),
@@ -106,7 +134,11 @@ pub(crate) fn close_of(period: Period, usage_end: u64, subscribers_end: u64, cat
 }
 
 pub(crate) fn command(id: &str, action: Action) -> Command {
-    Command { command_id: id.to_owned(), issued_at: Timestamp(0), action }
+    Command {
+        command_id: id.to_owned(),
+        issued_at: Timestamp(0),
+        action,
+    }
 }
 
 /// The built-in catalogue with some of its text replaced.

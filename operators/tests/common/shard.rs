@@ -1,13 +1,18 @@
 //! One shard of settle: its three inputs as logs, read as the runtime reads them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 use sealpost_operators::settle::{Output, Scope, Settle};
 use sealpost_operators::table::{OperatorError, Source};
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::record::{Action, Close, Command, Reason, Statement, Subscriber, Usage};
-use sealpost_schemas::{codec, Period};
+use sealpost_schemas::{Period, codec};
 
 use crate::common::{MapHistory, MapTable, close_of, command};
 
@@ -54,14 +59,19 @@ impl Shard {
 
     pub(crate) fn uses(&mut self, usage: Usage) -> &mut Self {
         let offset = self.usage.len() as u64;
-        self.history.0.insert((Source::Usage, offset), codec::encode(&usage).unwrap());
+        self.history
+            .0
+            .insert((Source::Usage, offset), codec::encode(&usage).unwrap());
         self.usage.push(usage);
         self
     }
 
     pub(crate) fn subscribes(&mut self, subscriber: Subscriber) -> &mut Self {
         let offset = self.subscribers.len() as u64;
-        self.history.0.insert((Source::Subscribers, offset), codec::encode(&subscriber).unwrap());
+        self.history.0.insert(
+            (Source::Subscribers, offset),
+            codec::encode(&subscriber).unwrap(),
+        );
         self.subscribers.push(subscriber);
         self
     }
@@ -72,8 +82,16 @@ impl Shard {
     }
 
     pub(crate) fn closes_by(&mut self, period: Period, catalog: &str) -> &mut Self {
-        let close = close_of(period, self.usage.len() as u64, self.subscribers.len() as u64, catalog);
-        self.commands.push(command(&format!("close-{}", self.commands.len()), Action::Close(close)));
+        let close = close_of(
+            period,
+            self.usage.len() as u64,
+            self.subscribers.len() as u64,
+            catalog,
+        );
+        self.commands.push(command(
+            &format!("close-{}", self.commands.len()),
+            Action::Close(close),
+        ));
         self
     }
 
@@ -92,7 +110,9 @@ impl Shard {
 
     pub(crate) fn read_commands(&mut self, count: usize) {
         for _ in 0..count {
-            let Some(command) = self.commands.get(self.now.commands_next).cloned() else { return };
+            let Some(command) = self.commands.get(self.now.commands_next).cloned() else {
+                return;
+            };
             self.try_command(command).unwrap();
             self.now.commands_next += 1;
         }
@@ -104,10 +124,13 @@ impl Shard {
 
     /// Commands that were there before a record at this place could be written come first.
     fn read_commands_before(&mut self, next: u64, end: impl Fn(&Close) -> i64) {
-        let due = self.commands.iter().rposition(|command| match &command.action {
-            Action::Close(close) => end(close).cast_unsigned() <= next,
-            _ => false,
-        });
+        let due = self
+            .commands
+            .iter()
+            .rposition(|command| match &command.action {
+                Action::Close(close) => end(close).cast_unsigned() <= next,
+                _ => false,
+            });
         let count = due.map_or(0, |due| (due + 1).saturating_sub(self.now.commands_next));
         self.read_commands(count);
     }
@@ -116,12 +139,19 @@ impl Shard {
     pub(crate) fn read_usage(&mut self) -> bool {
         let next = self.now.usage_next;
         self.read_commands_before(next, |close| close.usage_end);
-        let Some(usage) = self.usage.get(next as usize).cloned() else { return false };
-        if self.settle.limit(Source::Usage).is_some_and(|limit| next >= limit) {
+        let Some(usage) = self.usage.get(next as usize).cloned() else {
+            return false;
+        };
+        if self
+            .settle
+            .limit(Source::Usage)
+            .is_some_and(|limit| next >= limit)
+        {
             return false;
         }
         let raw = codec::encode(&usage).unwrap();
-        self.act(|settle, scope| settle.on_usage(next, &usage, &raw, scope)).unwrap();
+        self.act(|settle, scope| settle.on_usage(next, &usage, &raw, scope))
+            .unwrap();
         self.now.usage_next += 1;
         self.settle.positioned(Source::Usage, self.now.usage_next);
         true
@@ -131,13 +161,21 @@ impl Shard {
     pub(crate) fn read_subscriber(&mut self) -> bool {
         let next = self.now.subscribers_next;
         self.read_commands_before(next, |close| close.subscribers_end);
-        let Some(row) = self.subscribers.get(next as usize).cloned() else { return false };
-        if self.settle.limit(Source::Subscribers).is_some_and(|limit| next >= limit) {
+        let Some(row) = self.subscribers.get(next as usize).cloned() else {
+            return false;
+        };
+        if self
+            .settle
+            .limit(Source::Subscribers)
+            .is_some_and(|limit| next >= limit)
+        {
             return false;
         }
-        self.act(|settle, scope| settle.on_subscriber(next, &row, scope)).unwrap();
+        self.act(|settle, scope| settle.on_subscriber(next, &row, scope))
+            .unwrap();
         self.now.subscribers_next += 1;
-        self.settle.positioned(Source::Subscribers, self.now.subscribers_next);
+        self.settle
+            .positioned(Source::Subscribers, self.now.subscribers_next);
         true
     }
 
@@ -157,26 +195,47 @@ impl Shard {
 
     /// Reads everything again from the beginning, with the state as it is.
     pub(crate) fn replay(&mut self) {
-        (self.now.usage_next, self.now.subscribers_next, self.now.commands_next) = (0, 0, 0);
+        (
+            self.now.usage_next,
+            self.now.subscribers_next,
+            self.now.commands_next,
+        ) = (0, 0, 0);
         self.restart();
     }
 
     fn restart(&mut self) {
-        self.settle = Settle::new("Asia/Seoul").unwrap().with_portion(self.portion);
+        self.settle = Settle::new("Asia/Seoul")
+            .unwrap()
+            .with_portion(self.portion);
         self.settle.positioned(Source::Usage, self.now.usage_next);
-        self.settle.positioned(Source::Subscribers, self.now.subscribers_next);
+        self.settle
+            .positioned(Source::Subscribers, self.now.subscribers_next);
         self.settle.restored(&self.now.table).unwrap();
     }
 
     fn act<T>(&mut self, act: impl FnOnce(&mut Settle, &mut Scope<'_>) -> T) -> T {
         let mut out = Vec::new();
-        let mut scope = Scope { table: &mut self.now.table, history: &mut self.history, out: &mut out };
+        let mut scope = Scope {
+            table: &mut self.now.table,
+            history: &mut self.history,
+            out: &mut out,
+        };
         let result = act(&mut self.settle, &mut scope);
         for output in out {
             match output {
                 Output::Statement(statement) => self.now.statements.push(*statement),
-                Output::Refused { source, offset, reason, raw, .. } => {
-                    assert_eq!(Some(&raw), self.history.0.get(&(source, offset)), "a dead letter is the original");
+                Output::Refused {
+                    source,
+                    offset,
+                    reason,
+                    raw,
+                    ..
+                } => {
+                    assert_eq!(
+                        Some(&raw),
+                        self.history.0.get(&(source, offset)),
+                        "a dead letter is the original"
+                    );
                     self.now.refused.push((source, offset, reason));
                 }
             }
@@ -200,7 +259,11 @@ impl Shard {
 
     pub(crate) fn totals(&self) -> Vec<(u64, String, i64)> {
         let of = |statement: &Statement| {
-            (statement.user_id.get(), statement.period.to_string(), statement.total_won.0)
+            (
+                statement.user_id.get(),
+                statement.period.to_string(),
+                statement.total_won.0,
+            )
         };
         self.now.statements.iter().map(of).collect()
     }

@@ -5,7 +5,7 @@
     reason = "tests"
 )]
 
-use sealpost_schemas::{Kind, Period, UserId, Version};
+use sealpost_schemas::Version;
 use tempfile::TempDir;
 
 use super::*;
@@ -56,6 +56,39 @@ fn a_line_is_written_as_documented() {
         call.message_key()
     );
     assert_eq!(text(&folder, "email-000001.ndjson"), expected);
+}
+
+#[test]
+fn periods_and_kinds_may_change_within_a_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let bill = id(1, Channel::Email);
+    let later = CallId {
+        period: period().next(),
+        ..bill
+    };
+    let follow_up = CallId {
+        kind: Kind::Correction(2),
+        ..bill
+    };
+    let mut lines = Lines::new(4, Timestamp(0));
+    for call in [bill, later, follow_up, bill] {
+        lines.push(Event::Call, &call, call.message_key());
+    }
+    Ledger::new(folder.path(), Channel::Email)
+        .append(&lines)
+        .unwrap();
+    let text = text(&folder, "email-000001.ndjson");
+    let expected = [
+        ("2026-01", "bill"),
+        ("2026-02", "bill"),
+        ("2026-01", "correction-2"),
+        ("2026-01", "bill"),
+    ];
+    assert_eq!(text.lines().count(), expected.len());
+    for (line, (period, kind)) in text.lines().zip(expected) {
+        let said = format!("\"period\":\"{period}\",\"kind\":\"{kind}\"");
+        assert!(line.contains(&said), "{line}");
+    }
 }
 
 #[test]

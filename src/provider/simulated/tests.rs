@@ -79,7 +79,8 @@ fn call(provider: &Simulated, users: std::ops::Range<u64>) -> Receiver<Vec<(Call
         users.clone().map(id).collect(),
         Answer::NoAnswer("lost"),
         move |answers| {
-            hear.send(answers).unwrap();
+            // a test that is over no longer listens
+            let _ = hear.send(answers);
         },
     );
     provider.call(users.map(message).collect(), Arc::new(reply));
@@ -296,6 +297,10 @@ fn the_ledger_shows_nobody() {
 /// The child of the test below: calls one message after the other and says each answer aloud.
 /// As a test of its own it does nothing.
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tells the child of a test from a test"
+)]
 fn child_that_is_killed_while_it_sends() {
     let Ok(data_dir) = std::env::var(CHILD) else {
         return;
@@ -359,25 +364,4 @@ fn what_a_killed_process_answered_is_in_its_ledger_and_another_process_finds_it(
         ask(&heir, 9_000_000..9_000_001)[0],
         Word::Taken { .. }
     ));
-}
-
-#[test]
-fn temporary_timing() {
-    let (runtime, folder) = (runtime(), tempfile::tempdir_in("/work").unwrap());
-    let provider = provider(folder.path(), temper(0, 0.01), &runtime);
-    let mut spent = Duration::ZERO;
-    for batch in 0..1_000_u64 {
-        let users = batch * 256..(batch + 1) * 256;
-        let messages: Vec<_> = users.clone().map(message).collect();
-        let reply = Arc::new(Reply::new(users.map(id).collect(), Answer::NotStarted, |answers| drop(answers)));
-        let began = std::time::Instant::now();
-        provider.call(messages, reply);
-        spent += began.elapsed();
-    }
-    let began = std::time::Instant::now();
-    let summary = Ledger::summary(folder.path(), period()).unwrap();
-    eprintln!("TIMING {:?} per send; summary {:?} {:?}", spent / 256_000, began.elapsed(), summary.total);
-    let began = std::time::Instant::now();
-    ask(&provider, 0..1);
-    eprintln!("TIMING first ask {:?}", began.elapsed());
 }

@@ -46,7 +46,11 @@ fn bench(in_flight_max: usize, rate_per_second: Option<u32>) -> Bench {
     bench_within(Duration::from_secs(2), in_flight_max, rate_per_second)
 }
 
-fn bench_within(start_within: Duration, in_flight_max: usize, rate_per_second: Option<u32>) -> Bench {
+fn bench_within(
+    start_within: Duration,
+    in_flight_max: usize,
+    rate_per_second: Option<u32>,
+) -> Bench {
     let hands = Hands::default();
     let limits = Limits {
         in_flight_max,

@@ -122,7 +122,12 @@ pub fn run(make: &mut dyn FnMut(u32) -> Box<dyn Harness>) -> Report {
         replay::CHECKS,
         reopening::CHECKS,
     ];
-    for Check { name, partitions, run } in suites.into_iter().flatten() {
+    for Check {
+        name,
+        partitions,
+        run,
+    } in suites.into_iter().flatten()
+    {
         let outcome = catch_unwind(AssertUnwindSafe(|| run(make(*partitions).as_mut())));
         match outcome {
             Ok(Outcome::Held) => report.held.push(*name),
@@ -134,6 +139,10 @@ pub fn run(make: &mut dyn FnMut(u32) -> Box<dyn Harness>) -> Report {
             }
         }
     }
-    assert!(failures.is_empty(), "the log breaks its contract:\n{}", failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "the log breaks its contract:\n{}",
+        failures.join("\n")
+    );
     report
 }

@@ -80,11 +80,16 @@ impl Coordinator {
     }
 
     pub(crate) fn owned_by(&self, member: MemberId) -> Vec<Shard> {
-        self.shards().filter(|(_, seat)| seat.owner == Some(member)).map(|(shard, _)| shard).collect()
+        self.shards()
+            .filter(|(_, seat)| seat.owner == Some(member))
+            .map(|(shard, _)| shard)
+            .collect()
     }
 
     pub(crate) fn owns(&self, member: MemberId, shard: Shard) -> bool {
-        self.seats.get(shard.0 as usize).is_some_and(|seat| seat.owner == Some(member))
+        self.seats
+            .get(shard.0 as usize)
+            .is_some_and(|seat| seat.owner == Some(member))
     }
 
     pub(crate) fn release(&mut self, member: MemberId, shard: Shard) {
@@ -97,8 +102,13 @@ impl Coordinator {
 
     /// What changed for a member since it last asked.
     pub(crate) fn changes(&mut self, member: MemberId) -> Vec<Ownership> {
-        let mut changes: Vec<_> =
-            self.lost.remove(&member).into_iter().flatten().map(Ownership::Lost).collect();
+        let mut changes: Vec<_> = self
+            .lost
+            .remove(&member)
+            .into_iter()
+            .flatten()
+            .map(Ownership::Lost)
+            .collect();
         for (shard, seat) in (0_u32..).map(Shard).zip(&mut self.seats) {
             if seat.owner == Some(member) && seat.target != Some(member) {
                 if seat.revocation_told == Told::No {
@@ -127,7 +137,10 @@ impl Coordinator {
             self.seats.iter_mut().for_each(|seat| seat.target = None);
             return;
         }
-        let (share, rest) = (self.seats.len() / members.len(), self.seats.len() % members.len());
+        let (share, rest) = (
+            self.seats.len() / members.len(),
+            self.seats.len() % members.len(),
+        );
         let mut room: BTreeMap<_, _> = members
             .iter()
             .enumerate()
@@ -146,10 +159,13 @@ impl Coordinator {
             }
         }
         for seat in self.seats.iter_mut().filter(|seat| seat.target.is_none()) {
-            seat.target = room.iter_mut().find(|(_, left)| **left > 0).map(|(member, left)| {
-                *left -= 1;
-                *member
-            });
+            seat.target = room
+                .iter_mut()
+                .find(|(_, left)| **left > 0)
+                .map(|(member, left)| {
+                    *left -= 1;
+                    *member
+                });
         }
     }
 }
@@ -181,7 +197,10 @@ mod tests {
     }
 
     fn shares(group: &Coordinator, members: &[MemberId]) -> Vec<usize> {
-        members.iter().map(|member| group.owned_by(*member).len()).collect()
+        members
+            .iter()
+            .map(|member| group.owned_by(*member).len())
+            .collect()
     }
 
     const A: MemberId = MemberId(1);
@@ -225,7 +244,9 @@ mod tests {
         let revoked = group.changes(A);
         assert_eq!(revoked.len(), 1);
         assert_eq!(group.changes(B), [], "A has not released it");
-        let Some(Ownership::Revoked(shard)) = revoked.first() else { return assert_eq!(revoked, []) };
+        let Some(Ownership::Revoked(shard)) = revoked.first() else {
+            return assert_eq!(revoked, []);
+        };
         group.release(A, *shard);
         assert_eq!(group.changes(B), [Ownership::Assigned(*shard)]);
     }

@@ -84,7 +84,9 @@ impl FjallStorage {
             let options = KeyspaceCreateOptions::default()
                 .max_memtable_size(MEMTABLE_BYTES)
                 .with_kv_separation(values_apart);
-            database.keyspace(name, || options).map_err(|error| failed(&error))
+            database
+                .keyspace(name, || options)
+                .map_err(|error| failed(&error))
         };
         let storage = Self {
             batches: keyspace("batches", Some(KvSeparationOptions::default()))?,
@@ -100,21 +102,29 @@ impl FjallStorage {
 
     /// Writes what the log is made with, or compares it.
     fn check_made_for(&self, partitions: u32) -> Result<(), LogError> {
-        let (format, made_for) = (self.value(&self.meta, b"format")?, self.value(&self.meta, b"partitions")?);
+        let (format, made_for) = (
+            self.value(&self.meta, b"format")?,
+            self.value(&self.meta, b"partitions")?,
+        );
         let directory = &self.directory;
         match (format.as_deref(), made_for.as_deref()) {
             (None, None) => {
                 let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
                 batch.insert(&self.meta, "format", FORMAT);
                 batch.insert(&self.meta, "partitions", partitions.to_be_bytes());
-                batch.commit().map_err(|error| storage_failed(directory, &error))
+                batch
+                    .commit()
+                    .map_err(|error| storage_failed(directory, &error))
             }
             (Some(format), _) if format != FORMAT => Err(LogError::Mismatch(format!(
                 "the log in {directory} was written by a later version: run that version"
             ))),
             (_, Some(there)) if there == partitions.to_be_bytes() => Ok(()),
             (_, there) => {
-                let there = there.and_then(<[u8]>::first_chunk).copied().map_or(0, u32::from_be_bytes);
+                let there = there
+                    .and_then(<[u8]>::first_chunk)
+                    .copied()
+                    .map_or(0, u32::from_be_bytes);
                 Err(LogError::Mismatch(format!(
                     "the log in {directory} has {there} partitions, but {partitions} are configured: set log.partitions = {there}"
                 )))
@@ -123,17 +133,23 @@ impl FjallStorage {
     }
 
     fn value(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, LogError> {
-        let value = keyspace.get(key).map_err(|error| storage_failed(&self.directory, &error))?;
+        let value = keyspace
+            .get(key)
+            .map_err(|error| storage_failed(&self.directory, &error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn key(&self, place: &Place) -> Result<[u8; 14], LogError> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let number =
-            topics.get(&place.topic).ok_or_else(|| LogError::UnknownTopic(place.topic.clone()))?;
+        let number = topics
+            .get(&place.topic)
+            .ok_or_else(|| LogError::UnknownTopic(place.topic.clone()))?;
         let mut key = [0; 14];
-        let parts =
-            [&number.to_be_bytes()[..], &place.shard.0.to_be_bytes(), &place.base.0.to_be_bytes()];
+        let parts = [
+            &number.to_be_bytes()[..],
+            &place.shard.0.to_be_bytes(),
+            &place.base.0.to_be_bytes(),
+        ];
         for (to, from) in key.iter_mut().zip(parts.into_iter().flatten()) {
             *to = *from;
         }
@@ -141,7 +157,10 @@ impl FjallStorage {
     }
 
     fn damaged(&self, what: &str) -> LogError {
-        LogError::Storage(format!("{}: its table of {what} is damaged", self.directory))
+        LogError::Storage(format!(
+            "{}: its table of {what} is damaged",
+            self.directory
+        ))
     }
 }
 
@@ -157,7 +176,10 @@ fn remove_unfinished(directory: &Path) -> io::Result<()> {
         return Ok(());
     }
     // whoever is making it at this moment holds the lock, and may be done once it is free
-    let lock = fs::OpenOptions::new().read(true).write(true).open(directory.join("lock"))?;
+    let lock = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(directory.join("lock"))?;
     lock.try_lock()?;
     if unfinished()? {
         if version.try_exists()? {
@@ -173,8 +195,9 @@ impl Storage for FjallStorage {
         let mut contents = Contents::default();
         let mut names: HashMap<u16, Topic> = HashMap::new();
         for entry in self.meta.iter() {
-            let (key, value) =
-                entry.into_inner().map_err(|error| storage_failed(&self.directory, &error))?;
+            let (key, value) = entry
+                .into_inner()
+                .map_err(|error| storage_failed(&self.directory, &error))?;
             if let Some(name) = key.strip_prefix(TOPIC) {
                 let (number, topic, cleanup) =
                     read_topic(name, &value).ok_or_else(|| self.damaged("topics"))?;
@@ -187,14 +210,17 @@ impl Storage for FjallStorage {
             }
         }
         for entry in self.spans.iter() {
-            let (key, value) =
-                entry.into_inner().map_err(|error| storage_failed(&self.directory, &error))?;
-            let batch =
-                read_extent(&key, &value, &names).ok_or_else(|| self.damaged("batches"))?;
+            let (key, value) = entry
+                .into_inner()
+                .map_err(|error| storage_failed(&self.directory, &error))?;
+            let batch = read_extent(&key, &value, &names).ok_or_else(|| self.damaged("batches"))?;
             contents.batches.push(batch);
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        *topics = names.into_iter().map(|(number, topic)| (topic, number)).collect();
+        *topics = names
+            .into_iter()
+            .map(|(number, topic)| (topic, number))
+            .collect();
         Ok(contents)
     }
 
@@ -203,12 +229,15 @@ impl Storage for FjallStorage {
             Durability::Process => PersistMode::Buffer,
             Durability::Machine => PersistMode::SyncData,
         }));
-        let mut created = self.topics.read().unwrap_or_else(PoisonError::into_inner).len();
+        let created = self
+            .topics
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
         let mut numbers = Vec::with_capacity(change.topics.len());
-        for (topic, cleanup) in change.topics {
-            let number = u16::try_from(created)
+        for (number, (topic, cleanup)) in (created..).zip(change.topics) {
+            let number = u16::try_from(number)
                 .map_err(|_| LogError::Storage(format!("{}: too many topics", self.directory)))?;
-            created += 1;
             batch.insert(&self.meta, topic_key(&topic), topic_value(number, cleanup));
             numbers.push((topic, number));
         }
@@ -226,8 +255,13 @@ impl Storage for FjallStorage {
             let key = committed_key(&group, &topic, shard);
             batch.insert(&self.meta, key, offset.0.to_be_bytes());
         }
-        batch.commit().map_err(|error| storage_failed(&self.directory, &error))?;
-        self.topics.write().unwrap_or_else(PoisonError::into_inner).extend(numbers);
+        batch
+            .commit()
+            .map_err(|error| storage_failed(&self.directory, &error))?;
+        self.topics
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(numbers);
         Ok(())
     }
 
@@ -258,7 +292,11 @@ fn read_topic(name: &[u8], value: &[u8]) -> Option<(u16, Topic, Cleanup)> {
         [1] => Cleanup::Compact,
         _ => return None,
     };
-    Some((u16::from_be_bytes(*number), Topic::new(std::str::from_utf8(name).ok()?), cleanup))
+    Some((
+        u16::from_be_bytes(*number),
+        Topic::new(std::str::from_utf8(name).ok()?),
+        cleanup,
+    ))
 }
 
 fn committed_key(group: &Group, topic: &Topic, shard: Shard) -> Vec<u8> {
@@ -317,7 +355,9 @@ fn way_out(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; make it writable, or choose another directory"
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, then start again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room, then start again"
+        }
         _ => "",
     }
 }

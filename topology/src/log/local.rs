@@ -22,9 +22,7 @@ use self::member::LocalMember;
 use crate::batch::{Batch, RecordBatch};
 use crate::log::coordinator::{Coordinator, MemberId};
 use crate::log::storage::{Change, Extent, Place, Storage};
-use crate::log::{
-    Bounds, Cleanup, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
-};
+use crate::log::{Bounds, Cleanup, Durability, Log, LogError, Member, Progress, TopicSpec, Write};
 use crate::types::{Group, Offset, Shard, TimeMs, Topic};
 
 pub use self::faults::Faults;
@@ -43,7 +41,9 @@ pub struct LocalLog<S> {
 
 impl<S> Clone for LocalLog<S> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -78,7 +78,9 @@ struct Order {
 impl Order {
     /// Refuses everything after a failure.
     fn check(&self) -> Result<(), LogError> {
-        self.failed.as_ref().map_or(Ok(()), |failure| Err(LogError::Storage(failure.clone())))
+        self.failed
+            .as_ref()
+            .map_or(Ok(()), |failure| Err(LogError::Storage(failure.clone())))
     }
 
     /// Remembers the first failure.
@@ -130,7 +132,9 @@ impl<S: Storage> LocalLog<S> {
             changes: Mutex::new(1),
             changed: Condvar::new(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// What goes wrong on demand: for tests.
@@ -198,7 +202,11 @@ impl<S: Storage> Shared<S> {
     }
 
     fn load(&self, topic: &Topic, shard: Shard, base: Offset) -> Result<RecordBatch, LogError> {
-        let place = Place { topic: topic.clone(), shard, base };
+        let place = Place {
+            topic: topic.clone(),
+            shard,
+            base,
+        };
         let damaged = |damage: String| LogError::Damaged {
             topic: topic.clone(),
             shard,
@@ -216,12 +224,20 @@ impl<S: Storage> Shared<S> {
     fn prepare(&self, writes: Vec<Write>) -> Result<Vec<Prepared>, LogError> {
         let now = (self.clock)();
         let mut prepared = Vec::with_capacity(writes.len());
-        for Write { topic, shard, batch } in writes {
+        for Write {
+            topic,
+            shard,
+            batch,
+        } in writes
+        {
             self.index().partition(&topic, shard)?;
             prepared.extend(split(batch).into_iter().map(|batch| Prepared {
                 topic: topic.clone(),
                 shard,
-                extent: Extent { span: batch.span(), count: batch.count() },
+                extent: Extent {
+                    span: batch.span(),
+                    count: batch.count(),
+                },
                 stored: batch.encode(now),
             }));
         }
@@ -236,10 +252,16 @@ impl<S: Storage> Shared<S> {
         let index = self.index();
         progress
             .into_iter()
-            .map(|Progress { topic, shard, offset }| {
-                index.partition(&topic, shard)?;
-                Ok((group.clone(), topic, shard, offset))
-            })
+            .map(
+                |Progress {
+                     topic,
+                     shard,
+                     offset,
+                 }| {
+                    index.partition(&topic, shard)?;
+                    Ok((group.clone(), topic, shard, offset))
+                },
+            )
             .collect()
     }
 
@@ -256,8 +278,17 @@ impl<S: Storage> Shared<S> {
             return Ok(());
         }
         let mut ends: HashMap<(Topic, Shard), Offset> = HashMap::new();
-        let mut change = Change { committed, ..Change::default() };
-        for Prepared { topic, shard, extent, stored } in prepared {
+        let mut change = Change {
+            committed,
+            ..Change::default()
+        };
+        for Prepared {
+            topic,
+            shard,
+            extent,
+            stored,
+        } in prepared
+        {
             let end = match ends.entry((topic.clone(), shard)) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
@@ -265,11 +296,22 @@ impl<S: Storage> Shared<S> {
                     entry.insert(end)
                 }
             };
-            change.put.push((Place { topic, shard, base: *end }, extent, stored));
+            change.put.push((
+                Place {
+                    topic,
+                    shard,
+                    base: *end,
+                },
+                extent,
+                stored,
+            ));
             *end = Offset(end.0 + extent.span);
         }
-        let placed: Vec<_> =
-            change.put.iter().map(|(place, extent, _)| (place.clone(), *extent)).collect();
+        let placed: Vec<_> = change
+            .put
+            .iter()
+            .map(|(place, extent, _)| (place.clone(), *extent))
+            .collect();
         let committed = change.committed.clone();
         order.note(self.storage.apply(change, durability))?;
         let mut index = self.index_mut();
@@ -340,7 +382,10 @@ impl<S: Storage> Log for LocalLog<S> {
         if missing.is_empty() {
             return Ok(());
         }
-        let change = Change { topics: missing.clone(), ..Change::default() };
+        let change = Change {
+            topics: missing.clone(),
+            ..Change::default()
+        };
         order.note(shared.storage.apply(change, Durability::Machine))?;
         let mut index = shared.index_mut();
         for (topic, cleanup) in missing {
@@ -351,7 +396,12 @@ impl<S: Storage> Log for LocalLog<S> {
 
     fn append(&self, writes: Vec<Write>, durability: Durability) -> Result<(), LogError> {
         let prepared = self.shared.prepare(writes)?;
-        self.shared.apply(&mut lock(&self.shared.order), prepared, Vec::new(), durability)?;
+        self.shared.apply(
+            &mut lock(&self.shared.order),
+            prepared,
+            Vec::new(),
+            durability,
+        )?;
         self.shared.signal();
         Ok(())
     }
@@ -368,7 +418,11 @@ impl<S: Storage> Log for LocalLog<S> {
         // the ends are read and the write applied under one lock: nothing comes between
         let mut order = lock(&shared.order);
         let end = |topic: &Topic, shard: Shard| {
-            shared.index().partition(topic, shard).map(|there| there.end()).unwrap_or_default()
+            shared
+                .index()
+                .partition(topic, shard)
+                .map(|there| there.end())
+                .unwrap_or_default()
         };
         let prepared = shared.prepare(build(&end))?;
         shared.apply(&mut order, prepared, Vec::new(), Durability::Machine)?;
@@ -380,7 +434,10 @@ impl<S: Storage> Log for LocalLog<S> {
     fn bounds(&self, topic: &Topic, shard: Shard) -> Result<Bounds, LogError> {
         let index = self.shared.index();
         let partition = index.partition(topic, shard)?;
-        Ok(Bounds { start: partition.start(), end: partition.end() })
+        Ok(Bounds {
+            start: partition.start(),
+            end: partition.end(),
+        })
     }
 
     fn read(
@@ -400,16 +457,26 @@ impl<S: Storage> Log for LocalLog<S> {
     ) -> Result<Option<Offset>, LogError> {
         let index = self.shared.index();
         index.partition(topic, shard)?;
-        Ok(index.committed.get(&(group.clone(), topic.clone(), shard)).copied())
+        Ok(index
+            .committed
+            .get(&(group.clone(), topic.clone(), shard))
+            .copied())
     }
 
     fn set_committed(&self, group: &Group, progress: &[Progress]) -> Result<(), LogError> {
-        let committed = self.shared.check_progress(group, progress.iter().cloned())?;
+        let committed = self
+            .shared
+            .check_progress(group, progress.iter().cloned())?;
         let mut order = lock(&self.shared.order);
-        if order.groups.get(group).is_some_and(Coordinator::has_members) {
+        if order
+            .groups
+            .get(group)
+            .is_some_and(Coordinator::has_members)
+        {
             return Err(LogError::GroupInUse(group.clone()));
         }
-        self.shared.apply(&mut order, Vec::new(), committed, Durability::Machine)
+        self.shared
+            .apply(&mut order, Vec::new(), committed, Durability::Machine)
     }
 
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {
@@ -426,6 +493,10 @@ impl<S: Storage> Log for LocalLog<S> {
             .join(id);
         drop(order);
         self.shared.signal();
-        Ok(Box::new(LocalMember::new(Arc::clone(&self.shared), group.clone(), id)))
+        Ok(Box::new(LocalMember::new(
+            Arc::clone(&self.shared),
+            group.clone(),
+            id,
+        )))
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-pub use crate::log::local::Faults;
 use crate::log::local::ClockMs;
+pub use crate::log::local::Faults;
 use crate::log::storage::{Change, Contents, Extent, Place, Storage};
 use crate::log::{Cleanup, Durability, LocalLog, LogError};
 use crate::types::{Group, Offset, Shard, Topic};
@@ -40,11 +40,17 @@ impl Storage for MemoryStorage {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Contents {
             topics: state.topics.clone(),
-            batches: state.batches.iter().map(|(place, (extent, _))| (place.clone(), *extent)).collect(),
+            batches: state
+                .batches
+                .iter()
+                .map(|(place, (extent, _))| (place.clone(), *extent))
+                .collect(),
             committed: state
                 .committed
                 .iter()
-                .map(|((group, topic, shard), offset)| (group.clone(), topic.clone(), *shard, *offset))
+                .map(|((group, topic, shard), offset)| {
+                    (group.clone(), topic.clone(), *shard, *offset)
+                })
                 .collect(),
         })
     }

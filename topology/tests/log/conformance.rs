@@ -47,7 +47,11 @@ impl Embedded {
     fn make(partitions: u32) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = open(directory.path(), partitions).unwrap();
-        Self { log: Some(log), partitions, directory }
+        Self {
+            log: Some(log),
+            partitions,
+            directory,
+        }
     }
 
     fn get(&self) -> &EmbeddedLog {

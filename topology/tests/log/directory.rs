@@ -22,7 +22,10 @@ fn another_number_of_partitions_is_refused_and_the_right_one_named() {
     assert!(matches!(refused, LogError::Mismatch(_)), "{refused:?}");
     let message = refused.to_string();
     assert!(message.contains("set log.partitions = 8"), "{message}");
-    assert!(message.contains(directory.path().to_str().unwrap()), "{message}");
+    assert!(
+        message.contains(directory.path().to_str().unwrap()),
+        "{message}"
+    );
     open(directory.path(), 8).unwrap();
 }
 
@@ -41,7 +44,11 @@ fn a_second_open_in_the_same_process_is_refused_until_the_first_is_closed() {
     let refused = open(directory.path(), 2).unwrap_err();
     assert!(matches!(refused, LogError::InUse { .. }), "{refused:?}");
     let topic = create(&log, Cleanup::Keep, "topic");
-    log.append(vec![records(&topic, Shard(0), &[("key", None)])], Durability::Process).unwrap();
+    log.append(
+        vec![records(&topic, Shard(0), &[("key", None)])],
+        Durability::Process,
+    )
+    .unwrap();
     drop(log);
     let log = open(directory.path(), 2).unwrap();
     assert_eq!(read_all(&log, &topic, Shard(0)).len(), 1);
@@ -52,7 +59,9 @@ fn a_waker_that_is_kept_does_not_keep_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path(), 1).unwrap();
     let topic = create(&log, Cleanup::Keep, "topic");
-    let member = log.join(&sealpost_topology::types::Group::new("group"), &[topic]).unwrap();
+    let member = log
+        .join(&sealpost_topology::types::Group::new("group"), &[topic])
+        .unwrap();
     let waker = member.waker();
     drop(member);
     drop(log);
@@ -63,7 +72,9 @@ fn a_waker_that_is_kept_does_not_keep_the_directory() {
 /// Opens a directory in another process, which prints what it was told.
 fn open_elsewhere(program: &Path, test: &str, directory: &Path, user: Option<u32>) -> String {
     let mut command = Command::new(program);
-    command.args(["--exact", test, "--nocapture"]).env(DIRECTORY, directory);
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(DIRECTORY, directory);
     if let Some(user) = user {
         command.uid(user).gid(user);
     }
@@ -81,7 +92,8 @@ fn opened_here() -> Option<()> {
         Ok(_) => "opened".to_owned(),
         Err(error) => format!("refused: {error}"),
     };
-    writeln!(std::io::stdout(), "{told}").unwrap();
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{told}").unwrap();
     Some(())
 }
 
@@ -138,7 +150,10 @@ fn a_directory_that_cannot_be_written_is_refused_with_a_way_out() {
         let told = open_elsewhere(&program, test, &log, nobody);
         let expected = format!("refused: the log's storage failed: {}: ", log.display());
         assert!(told.contains(&expected), "{told}");
-        assert!(told.contains("make it writable, or choose another directory"), "{told}");
+        assert!(
+            told.contains("make it writable, or choose another directory"),
+            "{told}"
+        );
     }
     // so that it can be removed
     set_mode_below(directory.path(), 0o755, 0o644);
@@ -149,15 +164,19 @@ fn a_file_in_the_place_of_the_directory_is_refused_by_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let refused = open(file.path(), 2).unwrap_err();
     assert!(matches!(refused, LogError::Storage(_)), "{refused:?}");
-    assert!(refused.to_string().contains(file.path().to_str().unwrap()), "{refused}");
+    assert!(
+        refused.to_string().contains(file.path().to_str().unwrap()),
+        "{refused}"
+    );
 }
 
 #[test]
 fn names_with_separators_survive_a_reopen() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path(), 2).unwrap();
-    let topics: Vec<_> =
-        ["a/b", "a", "b/1", "/", ""].map(|name| create(&log, Cleanup::Keep, name)).into();
+    let topics: Vec<_> = ["a/b", "a", "b/1", "/", ""]
+        .map(|name| create(&log, Cleanup::Keep, name))
+        .into();
     let groups = ["a", "a/b", "/"].map(sealpost_topology::types::Group::new);
     let mut offset = 0;
     let mut expected = Vec::new();
@@ -196,11 +215,16 @@ fn damaged(
     }
     drop(log);
     let database = Database::builder(directory.path()).open().unwrap();
-    let apart = KeyspaceCreateOptions::default()
-        .with_kv_separation(Some(KvSeparationOptions::default()));
+    let apart =
+        KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
     let batches = database.keyspace("batches", || apart).unwrap();
-    let spans = database.keyspace("spans", KeyspaceCreateOptions::default).unwrap();
-    let keys: Vec<_> = batches.iter().map(|entry| entry.key().unwrap().to_vec()).collect();
+    let spans = database
+        .keyspace("spans", KeyspaceCreateOptions::default)
+        .unwrap();
+    let keys: Vec<_> = batches
+        .iter()
+        .map(|entry| entry.key().unwrap().to_vec())
+        .collect();
     assert_eq!(keys.len(), 3);
     damage(&batches, &spans, &keys);
     (directory, topic)
@@ -215,10 +239,31 @@ fn a_damaged_batch_is_told_with_its_place_and_the_others_can_be_read() {
         batches.insert(&keys[1], bytes).unwrap();
     });
     let log = open(directory.path(), 1).unwrap();
-    assert_eq!(log.read(&topic, Shard(0), Offset(0)).unwrap().unwrap().count(), 1);
+    assert_eq!(
+        log.read(&topic, Shard(0), Offset(0))
+            .unwrap()
+            .unwrap()
+            .count(),
+        1
+    );
     let told = log.read(&topic, Shard(0), Offset(1)).unwrap_err();
-    assert!(matches!(told, LogError::Damaged { offset: Offset(1), .. }), "{told:?}");
-    assert_eq!(log.read(&topic, Shard(0), Offset(2)).unwrap().unwrap().count(), 1);
+    assert!(
+        matches!(
+            told,
+            LogError::Damaged {
+                offset: Offset(1),
+                ..
+            }
+        ),
+        "{told:?}"
+    );
+    assert_eq!(
+        log.read(&topic, Shard(0), Offset(2))
+            .unwrap()
+            .unwrap()
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -226,14 +271,32 @@ fn a_missing_batch_is_told_with_its_place() {
     let (directory, topic) = damaged(|batches, _, keys| batches.remove(&keys[1]).unwrap());
     let log = open(directory.path(), 1).unwrap();
     let told = log.read(&topic, Shard(0), Offset(1)).unwrap_err();
-    assert!(matches!(told, LogError::Damaged { offset: Offset(1), .. }), "{told:?}");
+    assert!(
+        matches!(
+            told,
+            LogError::Damaged {
+                offset: Offset(1),
+                ..
+            }
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn a_gap_between_batches_is_told_when_the_log_is_opened() {
     let (directory, _) = damaged(|_, spans, keys| spans.remove(&keys[1]).unwrap());
     let told = open(directory.path(), 1).unwrap_err();
-    assert!(matches!(told, LogError::Damaged { offset: Offset(2), .. }), "{told:?}");
+    assert!(
+        matches!(
+            told,
+            LogError::Damaged {
+                offset: Offset(2),
+                ..
+            }
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -241,7 +304,9 @@ fn a_log_of_a_later_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path(), 1).unwrap());
     let database = Database::builder(directory.path()).open().unwrap();
-    let meta = database.keyspace("meta", KeyspaceCreateOptions::default).unwrap();
+    let meta = database
+        .keyspace("meta", KeyspaceCreateOptions::default)
+        .unwrap();
     meta.insert("format", [9]).unwrap();
     drop((meta, database));
     let told = open(directory.path(), 1).unwrap_err();

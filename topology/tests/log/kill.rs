@@ -66,16 +66,26 @@ fn value(number: u64) -> Vec<u8> {
 fn write(topic: &Topic, shard: Shard, key: u64, number: u64) -> Write {
     let mut batch = Batch::default();
     batch.push(&key.to_be_bytes(), Some(&value(number)));
-    Write { topic: topic.clone(), shard, batch }
+    Write {
+        topic: topic.clone(),
+        shard,
+        batch,
+    }
 }
 
 /// How many steps are committed, the same in every shard.
 fn steps_done(log: &EmbeddedLog, topics: &Topics) -> u64 {
     let done: Vec<_> = (0..SHARDS)
-        .map(|shard| log.committed(&Group::new("group"), &topics.input, Shard(shard)).unwrap())
+        .map(|shard| {
+            log.committed(&Group::new("group"), &topics.input, Shard(shard))
+                .unwrap()
+        })
         .map(|offset| offset.unwrap_or_default().0)
         .collect();
-    assert!(done.iter().all(|other| *other == done[0]), "half a step is committed: {done:?}");
+    assert!(
+        done.iter().all(|other| *other == done[0]),
+        "half a step is committed: {done:?}"
+    );
     done[0]
 }
 
@@ -90,11 +100,16 @@ fn commit_until_killed(directory: &Path) {
             std::thread::yield_now();
         }
     });
-    let mut member = log.join(&Group::new("group"), std::slice::from_ref(&topics.input)).unwrap();
+    let mut member = log
+        .join(&Group::new("group"), std::slice::from_ref(&topics.input))
+        .unwrap();
     let mut owned = 0;
     while owned < SHARDS as usize {
         let changes = member.poll(Duration::from_secs(60)).unwrap();
-        owned += changes.iter().filter(|change| matches!(change, Ownership::Assigned(_))).count();
+        owned += changes
+            .iter()
+            .filter(|change| matches!(change, Ownership::Assigned(_)))
+            .count();
     }
     let mut stdout = std::io::stdout().lock();
     loop {
@@ -102,17 +117,23 @@ fn commit_until_killed(directory: &Path) {
         let mut step = Step::default();
         for shard in (0..SHARDS).map(Shard) {
             step.writes.push(write(&topics.kept, shard, number, number));
-            step.writes.push(write(&topics.trimmed, shard, number, number));
-            step.writes.push(write(&topics.table, shard, number % KEYS, number));
+            step.writes
+                .push(write(&topics.trimmed, shard, number, number));
+            step.writes
+                .push(write(&topics.table, shard, number % KEYS, number));
             let topic = topics.input.clone();
-            step.progress.push(Progress { topic, shard, offset: Offset(number) });
+            step.progress.push(Progress {
+                topic,
+                shard,
+                offset: Offset(number),
+            });
         }
-        if number % 7 == 0 {
+        if number.is_multiple_of(7) {
             step.durability = Durability::Machine;
         }
         member.commit(step).unwrap();
         writeln!(stdout, "committed {number}").unwrap();
-        if number % 90 == 0 {
+        if number.is_multiple_of(90) {
             let below = Offset(number.saturating_sub(TRIMMED_STEPS_KEPT));
             for shard in (0..SHARDS).map(Shard) {
                 log.trim(&topics.trimmed, shard, below).unwrap();
@@ -123,12 +144,17 @@ fn commit_until_killed(directory: &Path) {
 
 /// The steps whose records are in a partition, each record whole.
 fn numbers(log: &EmbeddedLog, topic: &Topic, shard: Shard) -> Vec<u64> {
-    let numbers = read_all(log, topic, shard).into_iter().map(|(_, _, stored)| {
-        let stored = stored.unwrap();
-        let number = u64::from_be_bytes(*stored.first_chunk().unwrap());
-        assert!(stored == value(number), "the record of step {number} in {topic} is damaged");
-        number
-    });
+    let numbers = read_all(log, topic, shard)
+        .into_iter()
+        .map(|(_, _, stored)| {
+            let stored = stored.unwrap();
+            let number = u64::from_be_bytes(*stored.first_chunk().unwrap());
+            assert!(
+                stored == value(number),
+                "the record of step {number} in {topic} is damaged"
+            );
+            number
+        });
     numbers.collect()
 }
 
@@ -141,16 +167,30 @@ fn check(directory: &Path, acknowledged: u64) {
         "{acknowledged} steps were acknowledged, {done} are there"
     );
     for shard in (0..SHARDS).map(Shard) {
-        assert_eq!(numbers(&log, &topics.kept, shard), (1..=done).collect::<Vec<_>>());
+        assert_eq!(
+            numbers(&log, &topics.kept, shard),
+            (1..=done).collect::<Vec<_>>()
+        );
         let trimmed = numbers(&log, &topics.trimmed, shard);
         let first = trimmed.first().copied().unwrap_or(1);
         assert_eq!(trimmed, (first..=done).collect::<Vec<_>>());
         assert!(first <= done.saturating_sub(TRIMMED_STEPS_KEPT) + 1);
         let table = numbers(&log, &topics.table, shard);
         for key in 0..KEYS.min(done) {
-            let last = (1..=done).rev().find(|number| number % KEYS == (key + 1) % KEYS).unwrap();
-            let there = table.iter().rev().find(|number| *number % KEYS == (key + 1) % KEYS);
-            assert_eq!(there, Some(&last), "the last record of key {}", (key + 1) % KEYS);
+            let last = (1..=done)
+                .rev()
+                .find(|number| number % KEYS == (key + 1) % KEYS)
+                .unwrap();
+            let there = table
+                .iter()
+                .rev()
+                .find(|number| *number % KEYS == (key + 1) % KEYS);
+            assert_eq!(
+                there,
+                Some(&last),
+                "the last record of key {}",
+                (key + 1) % KEYS
+            );
         }
     }
 }
@@ -169,14 +209,20 @@ fn a_kill_leaves_whole_steps_and_all_that_were_acknowledged() {
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             // the test harness may begin the line
             let line = line.unwrap();
-            let Some((_, number)) = line.split_once("committed ") else { continue };
+            let Some((_, number)) = line.split_once("committed ") else {
+                continue;
+            };
             acknowledged = number.parse().unwrap();
             if acknowledged == last {
                 child.kill().unwrap();
             }
         }
         let status = child.wait().unwrap();
-        assert_eq!(status.signal(), Some(9), "the child ended by itself: {status}");
+        assert_eq!(
+            status.signal(),
+            Some(9),
+            "the child ended by itself: {status}"
+        );
         assert!(acknowledged >= last);
         check(directory.path(), acknowledged);
         // a step may have been committed and not acknowledged any more
@@ -187,8 +233,13 @@ fn a_kill_leaves_whole_steps_and_all_that_were_acknowledged() {
 
 /// Files and directories below a directory.
 fn entries(directory: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    entries.flatten().map(|entry| 1 + entries_below(&entry)).sum()
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| 1 + entries_below(&entry))
+        .sum()
 }
 
 fn entries_below(entry: &std::fs::DirEntry) -> usize {

@@ -14,8 +14,11 @@ use tempfile::TempDir;
 
 use crate::support::Clock;
 
-const TOPICS: [(&str, Cleanup); 3] =
-    [("events", Cleanup::Keep), ("table", Cleanup::Compact), ("output", Cleanup::Keep)];
+const TOPICS: [(&str, Cleanup); 3] = [
+    ("events", Cleanup::Keep),
+    ("table", Cleanup::Compact),
+    ("output", Cleanup::Keep),
+];
 const SHARDS: u32 = 2;
 
 /// A partition: which of the topics, and which shard.
@@ -53,7 +56,10 @@ fn place() -> impl Strategy<Value = Place> {
 
 fn content() -> impl Strategy<Value = Content> {
     let length = prop_oneof![20 => 0_usize..30, 1 => Just(200_000)];
-    (0_u8..6, proptest::option::weighted(0.8, (any::<u8>(), length)))
+    (
+        0_u8..6,
+        proptest::option::weighted(0.8, (any::<u8>(), length)),
+    )
         .prop_map(|(key, value)| Content { key, value })
 }
 
@@ -198,14 +204,22 @@ impl Run<'_> {
                 let value = value.map(|(fill, length)| vec![fill; length]);
                 batch.push(&[*key], value.as_deref());
             }
-            Write { topic: self.topics[*topic].clone(), shard: Shard(*shard), batch }
+            Write {
+                topic: self.topics[*topic].clone(),
+                shard: Shard(*shard),
+                batch,
+            }
         };
         writes.0.iter().map(write).collect()
     }
 
     fn step(&self, writes: &Writes, progress: &[(Place, u64)]) -> Step {
         let progress = self.progress(progress);
-        Step { writes: self.writes(writes), progress, durability: Durability::Process }
+        Step {
+            writes: self.writes(writes),
+            progress,
+            durability: Durability::Process,
+        }
     }
 
     fn progress(&self, progress: &[(Place, u64)]) -> Vec<Progress> {
@@ -225,7 +239,9 @@ impl Run<'_> {
     fn member(&mut self) -> &mut Box<dyn Member> {
         if self.member.is_none() {
             let mut member = self.subject.log().join(&self.group, &self.topics).unwrap();
-            let assigned: Vec<_> = (0..SHARDS).map(|shard| Ownership::Assigned(Shard(shard))).collect();
+            let assigned: Vec<_> = (0..SHARDS)
+                .map(|shard| Ownership::Assigned(Shard(shard)))
+                .collect();
             assert_eq!(member.poll(Duration::ZERO).unwrap(), assigned);
             self.member = Some(member);
         }
@@ -236,7 +252,10 @@ impl Run<'_> {
         match action {
             Action::Append(writes) => {
                 let written = self.writes(writes);
-                self.subject.log().append(written, Durability::Process).unwrap();
+                self.subject
+                    .log()
+                    .append(written, Durability::Process)
+                    .unwrap();
                 self.model.append(writes, self.now());
             }
             Action::AppendCut(writes) => {
@@ -284,7 +303,9 @@ impl Run<'_> {
             Action::Compact => self.compact(),
             Action::Trim((topic, shard), below) => {
                 let (name, below) = (self.topics[*topic].clone(), *below);
-                self.subject.trim(&name, Shard(*shard), Offset(below)).unwrap();
+                self.subject
+                    .trim(&name, Shard(*shard), Offset(below))
+                    .unwrap();
                 let left = self.read((*topic, *shard), 0);
                 let records = self.model.records.entry((*topic, *shard)).or_default();
                 let gone = records.len() - left.len();
@@ -311,7 +332,13 @@ impl Run<'_> {
                 assert_eq!(left, *before);
                 continue;
             }
+            let unread = self.model.committed.get(&place).copied();
             for (at, record) in before.iter().enumerate() {
+                let is_read = unread.is_none_or(|unread| record.offset < unread);
+                assert!(
+                    is_read || left.contains(record),
+                    "{record:?} went before it was read"
+                );
                 let is_last = before[at + 1..].iter().all(|later| later.key != record.key);
                 let must_stay =
                     is_last && (record.value.is_some() || record.appended_at >= day_ago);
@@ -322,7 +349,10 @@ impl Run<'_> {
                     "what {record:?} deleted came back"
                 );
             }
-            assert!(left.iter().all(|record| before.contains(record)), "a record came from nowhere");
+            assert!(
+                left.iter().all(|record| before.contains(record)),
+                "a record came from nowhere"
+            );
             *before = left;
         }
     }
@@ -347,14 +377,28 @@ impl Run<'_> {
     fn check(&self, from: u64) {
         for place in places() {
             let (topic, shard) = (&self.topics[place.0], Shard(place.1));
-            let expected = self.model.records.get(&place).map_or(&[][..], Vec::as_slice);
+            let expected = self
+                .model
+                .records
+                .get(&place)
+                .map_or(&[][..], Vec::as_slice);
             assert!(self.read(place, 0) == expected, "{topic} {shard}");
             let skipped = expected.partition_point(|record| record.offset < from);
-            assert!(self.read(place, from) == expected[skipped..], "{topic} {shard} from {from}");
+            assert!(
+                self.read(place, from) == expected[skipped..],
+                "{topic} {shard} from {from}"
+            );
             let Bounds { start, end } = self.subject.log().bounds(topic, shard).unwrap();
-            assert_eq!(end.0, self.model.ends.get(&place).copied().unwrap_or_default());
+            assert_eq!(
+                end.0,
+                self.model.ends.get(&place).copied().unwrap_or_default()
+            );
             assert!(expected.first().is_none_or(|first| start.0 <= first.offset));
-            let committed = self.subject.log().committed(&self.group, topic, shard).unwrap();
+            let committed = self
+                .subject
+                .log()
+                .committed(&self.group, topic, shard)
+                .unwrap();
             let expected = self.model.committed.get(&place).copied();
             assert_eq!(committed.map(|offset| offset.0), expected);
         }
@@ -370,11 +414,21 @@ fn holds(subject: &mut dyn Subject, clock: Clock, actions: &[(Action, u64)]) {
     let specs: Vec<_> = topics
         .iter()
         .zip(TOPICS)
-        .map(|(topic, (_, cleanup))| TopicSpec { topic: topic.clone(), cleanup })
+        .map(|(topic, (_, cleanup))| TopicSpec {
+            topic: topic.clone(),
+            cleanup,
+        })
         .collect();
     subject.log().create(&specs).unwrap();
     let (model, group) = (Model::default(), Group::new("group"));
-    let mut run = Run { subject, clock, member: None, model, topics, group };
+    let mut run = Run {
+        subject,
+        clock,
+        member: None,
+        model,
+        topics,
+        group,
+    };
     for (action, from) in actions {
         run.act(action);
         run.check(*from);

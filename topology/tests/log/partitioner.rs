@@ -10,7 +10,10 @@ fn the_hash_is_that_of_kafkas_own_tests() {
         ("foobar", -790_332_482),
         ("a-little-bit-long-string", -985_981_536),
         ("a-little-bit-longer-string", -1_486_304_829),
-        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        (
+            "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+            -58_897_971,
+        ),
         ("abc", 479_470_107),
     ];
     for (key, hash) in known {
@@ -47,5 +50,8 @@ fn every_shard_gets_its_share_of_users() {
     for user in 0..12_000_u32 {
         counts[shard_of(user.to_string().as_bytes(), 12).0 as usize] += 1;
     }
-    assert!(counts.iter().all(|count| (850..=1_150).contains(count)), "{counts:?}");
+    assert!(
+        counts.iter().all(|count| (850..=1_150).contains(count)),
+        "{counts:?}"
+    );
 }

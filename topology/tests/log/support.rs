@@ -41,7 +41,11 @@ pub(crate) fn open(directory: &Path, partitions: u32) -> Result<EmbeddedLog, Log
 
 pub(crate) fn create(log: &dyn Log, cleanup: Cleanup, name: &str) -> Topic {
     let topic = Topic::new(name);
-    log.create(&[TopicSpec { topic: topic.clone(), cleanup }]).unwrap();
+    log.create(&[TopicSpec {
+        topic: topic.clone(),
+        cleanup,
+    }])
+    .unwrap();
     topic
 }
 
@@ -50,7 +54,11 @@ pub(crate) fn records(topic: &Topic, shard: Shard, records: &[(&str, Option<&str
     for (key, value) in records {
         batch.push(key.as_bytes(), value.map(str::as_bytes));
     }
-    Write { topic: topic.clone(), shard, batch }
+    Write {
+        topic: topic.clone(),
+        shard,
+        batch,
+    }
 }
 
 /// Key, value, offset of every record of a partition.

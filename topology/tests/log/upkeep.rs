@@ -2,9 +2,9 @@
 
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{
-    Bounds, Cleanup, Durability, Faults, Log, LogError, MemoryLog, Write,
+    Bounds, Cleanup, Durability, Faults, Log, LogError, MemoryLog, Progress, Write,
 };
-use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
+use sealpost_topology::types::{Group, Offset, Shard, TimeMs, Topic};
 
 use crate::support::{Clock, bytes_on_disk, create, in_memory, open, read_all, records};
 
@@ -17,12 +17,15 @@ fn table(clock: &Clock) -> (MemoryLog, Topic) {
 }
 
 fn put(log: &dyn Log, topic: &Topic, pairs: &[(&str, Option<&str>)]) {
-    log.append(vec![records(topic, Shard(0), pairs)], Durability::Process).unwrap();
+    log.append(vec![records(topic, Shard(0), pairs)], Durability::Process)
+        .unwrap();
 }
 
 fn keys(log: &dyn Log, topic: &Topic) -> Vec<String> {
     let records = read_all(log, topic, Shard(0)).into_iter();
-    records.map(|(_, key, _)| String::from_utf8(key).unwrap()).collect()
+    records
+        .map(|(_, key, _)| String::from_utf8(key).unwrap())
+        .collect()
 }
 
 #[test]
@@ -38,7 +41,11 @@ fn a_tombstone_goes_a_day_after_it_was_written() {
     assert_eq!(log.compact(0).unwrap(), 0);
     assert_eq!(keys(&log, &topic), ["stays", "goes", "a", "b"]);
     clock.advance_ms(2 * HOUR_MS);
-    put(&log, &topic, &[("c", Some("1")), ("d", Some("1")), ("e", Some("1"))]);
+    put(
+        &log,
+        &topic,
+        &[("c", Some("1")), ("d", Some("1")), ("e", Some("1"))],
+    );
     assert_eq!(log.compact(0).unwrap(), 1);
     assert_eq!(keys(&log, &topic), ["stays", "a", "b", "c", "d", "e"]);
 }
@@ -64,7 +71,10 @@ fn compaction_keeps_the_time_of_each_record() {
     let (log, topic) = table(&clock);
     let times = |log: &MemoryLog| -> Vec<(Vec<u8>, TimeMs)> {
         let batch = log.read(&topic, Shard(0), Offset(0)).unwrap().unwrap();
-        batch.iter().map(|record| (record.key.to_vec(), record.appended_at)).collect()
+        batch
+            .iter()
+            .map(|record| (record.key.to_vec(), record.appended_at))
+            .collect()
     };
     put(&log, &topic, &[("old", Some("1")), ("both", Some("1"))]);
     let first = times(&log)[0].1;
@@ -72,8 +82,11 @@ fn compaction_keeps_the_time_of_each_record() {
     put(&log, &topic, &[("both", Some("2")), ("new", Some("2"))]);
     log.compact(0).unwrap();
     let later = TimeMs(first.0 + 5_000);
-    let expected =
-        [(b"old".to_vec(), first), (b"both".to_vec(), later), (b"new".to_vec(), later)];
+    let expected = [
+        (b"old".to_vec(), first),
+        (b"both".to_vec(), later),
+        (b"new".to_vec(), later),
+    ];
     assert_eq!(times(&log), expected);
 }
 
@@ -107,6 +120,33 @@ fn compaction_waits_until_half_as_much_as_is_there_is_new() {
 }
 
 #[test]
+fn what_a_group_has_not_read_yet_is_not_compacted() {
+    let (log, topic) = table(&Clock::default());
+    let group = Group::new("group");
+    let read_up_to = |offset| {
+        let (topic, shard) = (topic.clone(), Shard(0));
+        let progress = Progress {
+            topic,
+            shard,
+            offset: Offset(offset),
+        };
+        log.set_committed(&group, &[progress]).unwrap();
+    };
+    for _ in 0..10 {
+        put(&log, &topic, &[("key", Some("value"))]);
+    }
+    read_up_to(4);
+    assert_eq!(log.compact(0).unwrap(), 3);
+    let left: Vec<_> = read_all(&log, &topic, Shard(0))
+        .iter()
+        .map(|record| record.0)
+        .collect();
+    assert_eq!(left, [3, 4, 5, 6, 7, 8, 9]);
+    read_up_to(10);
+    assert_eq!(log.compact(0).unwrap(), 6);
+}
+
+#[test]
 fn small_batches_become_large_ones() {
     let (log, topic) = table(&Clock::default());
     for number in 0..500 {
@@ -127,7 +167,11 @@ fn no_batch_becomes_larger_than_a_reader_expects() {
             batch.push(&number.to_be_bytes(), Some(&value));
             batch.push(b"the same", Some(&value));
         }
-        let write = Write { topic: topic.clone(), shard: Shard(0), batch };
+        let write = Write {
+            topic: topic.clone(),
+            shard: Shard(0),
+            batch,
+        };
         log.append(vec![write], Durability::Process).unwrap();
     }
     assert_eq!(log.compact(0).unwrap(), 5_999);
@@ -162,7 +206,10 @@ fn two_threads_that_compact_do_not_disturb_each_other() {
     });
     log.compact(0).unwrap();
     let read = read_all(&log, &topic, Shard(0));
-    let values: Vec<_> = read.into_iter().map(|(_, _, value)| value.unwrap()).collect();
+    let values: Vec<_> = read
+        .into_iter()
+        .map(|(_, _, value)| value.unwrap())
+        .collect();
     assert!(values.ends_with(&[b"299".to_vec(), b"299".to_vec()]));
 }
 
@@ -171,14 +218,18 @@ fn trimming_removes_what_lies_below_and_nothing_else() {
     let log = in_memory(2);
     let topic = create(&log, Cleanup::Keep, "events");
     for _ in 0..10 {
-        let both = [Shard(0), Shard(1)].map(|shard| records(&topic, shard, &[("a", None), ("b", None)]));
+        let both =
+            [Shard(0), Shard(1)].map(|shard| records(&topic, shard, &[("a", None), ("b", None)]));
         log.append(Vec::from(both), Durability::Process).unwrap();
     }
     let before = read_all(&log, &topic, Shard(0));
     log.trim(&topic, Shard(0), Offset(7)).unwrap();
     // 7 lies within a batch, which stays as a whole
     assert_eq!(read_all(&log, &topic, Shard(0)), before[6..]);
-    let bounds = Bounds { start: Offset(6), end: Offset(20) };
+    let bounds = Bounds {
+        start: Offset(6),
+        end: Offset(20),
+    };
     assert_eq!(log.bounds(&topic, Shard(0)).unwrap(), bounds);
     assert_eq!(read_all(&log, &topic, Shard(1)).len(), 20);
 }
@@ -202,15 +253,20 @@ fn trimming_what_does_not_exist_is_refused() {
     let log = in_memory(1);
     let topic = create(&log, Cleanup::Keep, "events");
     let refused = log.trim(&topic, Shard(5), Offset(1));
-    assert!(matches!(refused, Err(LogError::UnknownShard { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(LogError::UnknownShard { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
 fn a_trimmed_and_compacted_log_is_the_same_after_a_reopen() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path(), 1).unwrap();
-    let (events, table) =
-        (create(&log, Cleanup::Keep, "events"), create(&log, Cleanup::Compact, "table"));
+    let (events, table) = (
+        create(&log, Cleanup::Keep, "events"),
+        create(&log, Cleanup::Compact, "table"),
+    );
     for round in 0..50 {
         let value = round.to_string();
         put(&log, &events, &[("a", Some(&value)), ("b", Some(&value))]);
@@ -219,8 +275,12 @@ fn a_trimmed_and_compacted_log_is_the_same_after_a_reopen() {
     log.trim(&events, Shard(0), Offset(40)).unwrap();
     log.compact(0).unwrap();
     let read = |log: &dyn Log| {
-        [&events, &table]
-            .map(|topic| (read_all(log, topic, Shard(0)), log.bounds(topic, Shard(0)).unwrap()))
+        [&events, &table].map(|topic| {
+            (
+                read_all(log, topic, Shard(0)),
+                log.bounds(topic, Shard(0)).unwrap(),
+            )
+        })
     };
     let before = read(&log);
     assert_eq!((before[0].0.len(), before[1].0.len()), (60, 51));
@@ -245,14 +305,20 @@ fn what_was_trimmed_or_compacted_away_does_not_stay_on_disk() {
     const LIVE_BYTES: u64 = 20 * 128 * 1024;
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path(), 1).unwrap();
-    let (events, table) =
-        (create(&log, Cleanup::Keep, "events"), create(&log, Cleanup::Compact, "table"));
+    let (events, table) = (
+        create(&log, Cleanup::Keep, "events"),
+        create(&log, Cleanup::Compact, "table"),
+    );
     let mut most = 0;
     for number in 0..3_000_u64 {
         for topic in [&events, &table] {
             let mut batch = Batch::default();
             batch.push(&(number % 20).to_be_bytes(), Some(&noise(number)));
-            let write = Write { topic: topic.clone(), shard: Shard(0), batch };
+            let write = Write {
+                topic: topic.clone(),
+                shard: Shard(0),
+                batch,
+            };
             log.append(vec![write], Durability::Process).unwrap();
         }
         if number % 50 == 0 {

@@ -11,17 +11,61 @@ use crate::log::{Cleanup, CommitError, Durability, LogError, TopicSpec, Write};
 use crate::types::{Offset, Shard};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "records are read in the order of their appends", partitions: 3, run: order },
-    Check { name: "keys, values and tombstones are read as written", partitions: 1, run: bytes },
-    Check { name: "a large batch is read in parts, whole and in order", partitions: 2, run: large },
-    Check { name: "a large record is read as it was written", partitions: 1, run: large_record },
-    Check { name: "an append of nothing changes nothing", partitions: 1, run: nothing },
-    Check { name: "appends of many threads are all there, each in its order", partitions: 2, run: threads },
-    Check { name: "an unknown topic is refused", partitions: 2, run: unknown_topic },
-    Check { name: "an unknown partition is refused", partitions: 2, run: unknown_shard },
-    Check { name: "an append that is refused in part appends nothing", partitions: 2, run: refused },
-    Check { name: "creating a topic again keeps its records", partitions: 2, run: create_again },
-    Check { name: "another cleanup of a topic is a mismatch", partitions: 1, run: mismatch },
+    Check {
+        name: "records are read in the order of their appends",
+        partitions: 3,
+        run: order,
+    },
+    Check {
+        name: "keys, values and tombstones are read as written",
+        partitions: 1,
+        run: bytes,
+    },
+    Check {
+        name: "a large batch is read in parts, whole and in order",
+        partitions: 2,
+        run: large,
+    },
+    Check {
+        name: "a large record is read as it was written",
+        partitions: 1,
+        run: large_record,
+    },
+    Check {
+        name: "an append of nothing changes nothing",
+        partitions: 1,
+        run: nothing,
+    },
+    Check {
+        name: "appends of many threads are all there, each in its order",
+        partitions: 2,
+        run: threads,
+    },
+    Check {
+        name: "an unknown topic is refused",
+        partitions: 2,
+        run: unknown_topic,
+    },
+    Check {
+        name: "an unknown partition is refused",
+        partitions: 2,
+        run: unknown_shard,
+    },
+    Check {
+        name: "an append that is refused in part appends nothing",
+        partitions: 2,
+        run: refused,
+    },
+    Check {
+        name: "creating a topic again keeps its records",
+        partitions: 2,
+        run: create_again,
+    },
+    Check {
+        name: "another cleanup of a topic is a mismatch",
+        partitions: 1,
+        run: mismatch,
+    },
 ];
 
 fn order(harness: &mut dyn Harness) -> Outcome {
@@ -37,13 +81,21 @@ fn order(harness: &mut dyn Harness) -> Outcome {
             ],
         );
     }
-    assert_eq!(read_numbers(log.as_ref(), &topic, Shard(0)), (0..50).collect::<Vec<_>>());
-    let second: Vec<_> = (0..5).flat_map(|round| round * 10..round * 10 + 3).collect();
+    assert_eq!(
+        read_numbers(log.as_ref(), &topic, Shard(0)),
+        (0..50).collect::<Vec<_>>()
+    );
+    let second: Vec<_> = (0..5)
+        .flat_map(|round| round * 10..round * 10 + 3)
+        .collect();
     assert_eq!(read_numbers(log.as_ref(), &topic, Shard(1)), second);
     assert_eq!(read_numbers(log.as_ref(), &topic, Shard(2)), []);
     let bounds = log.bounds(&topic, Shard(0)).unwrap();
     let seen = read_all(log.as_ref(), &topic, Shard(0));
-    assert!(bounds.start <= seen[0].offset && seen[49].offset < bounds.end, "{bounds:?}");
+    assert!(
+        bounds.start <= seen[0].offset && seen[49].offset < bounds.end,
+        "{bounds:?}"
+    );
     Outcome::Held
 }
 
@@ -59,8 +111,10 @@ fn bytes(harness: &mut dyn Harness) -> Outcome {
     ];
     append(log.as_ref(), vec![pairs(&topic, Shard(0), &records)]);
     let seen = read_all(log.as_ref(), &topic, Shard(0));
-    let seen: Vec<_> =
-        seen.iter().map(|record| (record.key.as_slice(), record.value.as_deref())).collect();
+    let seen: Vec<_> = seen
+        .iter()
+        .map(|record| (record.key.as_slice(), record.value.as_deref()))
+        .collect();
     assert_eq!(seen, records);
     Outcome::Held
 }
@@ -73,12 +127,19 @@ fn large(harness: &mut dyn Harness) -> Outcome {
         value.resize(300, number as u8);
         batch.push(b"key", Some(&value));
     }
-    let large = Write { topic: topic.clone(), shard: Shard(0), batch };
+    let large = Write {
+        topic: topic.clone(),
+        shard: Shard(0),
+        batch,
+    };
     append(log.as_ref(), vec![large, numbers(&topic, Shard(1), [1])]);
     let seen = read_all(log.as_ref(), &topic, Shard(0));
     let expected: Vec<_> = (0..12_000).collect();
     assert_eq!(seen.iter().map(Seen::number).collect::<Vec<_>>(), expected);
-    assert!(seen.iter().all(|record| record.value.as_ref().unwrap().len() == 300));
+    assert!(
+        seen.iter()
+            .all(|record| record.value.as_ref().unwrap().len() == 300)
+    );
     let first = log.read(&topic, Shard(0), Offset(0)).unwrap().unwrap();
     assert!(first.count() < 12_000, "3.6 MB came in one piece");
     Outcome::Held
@@ -86,14 +147,22 @@ fn large(harness: &mut dyn Harness) -> Outcome {
 
 fn large_record(harness: &mut dyn Harness) -> Outcome {
     let (log, topic) = one_topic(harness);
-    let value: Vec<u8> = (0..900_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
-    let records: [(&[u8], Option<&[u8]>); 3] =
-        [(b"before", Some(b"1")), (b"large", Some(&value)), (b"after", Some(b"2"))];
+    let value: Vec<u8> = (0..900_000_u32)
+        .map(|at| (at.wrapping_mul(at) >> 7) as u8)
+        .collect();
+    let records: [(&[u8], Option<&[u8]>); 3] = [
+        (b"before", Some(b"1")),
+        (b"large", Some(&value)),
+        (b"after", Some(b"2")),
+    ];
     append(log.as_ref(), vec![pairs(&topic, Shard(0), &records)]);
     let seen = read_all(log.as_ref(), &topic, Shard(0));
     let keys: Vec<_> = seen.iter().map(|record| record.key.as_slice()).collect();
     assert_eq!(keys, [&b"before"[..], b"large", b"after"]);
-    assert!(seen[1].value.as_deref() == Some(&value), "the large record was changed");
+    assert!(
+        seen[1].value.as_deref() == Some(&value),
+        "the large record was changed"
+    );
     Outcome::Held
 }
 
@@ -117,8 +186,8 @@ fn threads(harness: &mut dyn Harness) -> Outcome {
             scope.spawn(move || {
                 for round in 0..20 {
                     let first = thread * 1_000 + round * 5;
-                    let both = [Shard(0), Shard(1)]
-                        .map(|shard| numbers(topic, shard, first..first + 5));
+                    let both =
+                        [Shard(0), Shard(1)].map(|shard| numbers(topic, shard, first..first + 5));
                     append(log.as_ref(), Vec::from(both));
                 }
             });
@@ -127,11 +196,18 @@ fn threads(harness: &mut dyn Harness) -> Outcome {
     for shard in [Shard(0), Shard(1)] {
         let mut by_thread: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for number in read_numbers(log.as_ref(), &topic, shard) {
-            by_thread.entry(number / 1_000).or_default().push(number % 1_000);
+            by_thread
+                .entry(number / 1_000)
+                .or_default()
+                .push(number % 1_000);
         }
         assert_eq!(by_thread.len(), 4);
         for (thread, numbers) in by_thread {
-            assert_eq!(numbers, (0..100).collect::<Vec<_>>(), "thread {thread} in {shard}");
+            assert_eq!(
+                numbers,
+                (0..100).collect::<Vec<_>>(),
+                "thread {thread} in {shard}"
+            );
         }
     }
     Outcome::Held
@@ -148,14 +224,30 @@ fn unknown_topic(harness: &mut dyn Harness) -> Outcome {
     };
     let written = || vec![numbers(&unknown, Shard(0), [1])];
     is_unknown(log.append(written(), Durability::Process), "append");
-    is_unknown(log.append_cut(std::slice::from_ref(&unknown), &mut |_| Vec::new()), "a cut");
-    is_unknown(log.append_cut(std::slice::from_ref(&topic), &mut |_| written()), "append_cut");
+    is_unknown(
+        log.append_cut(std::slice::from_ref(&unknown), &mut |_| Vec::new()),
+        "a cut",
+    );
+    is_unknown(
+        log.append_cut(std::slice::from_ref(&topic), &mut |_| written()),
+        "append_cut",
+    );
     is_unknown(log.bounds(&unknown, Shard(0)).map(drop), "bounds");
     is_unknown(log.read(&unknown, Shard(0), Offset(0)).map(drop), "read");
-    is_unknown(log.committed(&group, &unknown, Shard(0)).map(drop), "committed");
+    is_unknown(
+        log.committed(&group, &unknown, Shard(0)).map(drop),
+        "committed",
+    );
     let at = progress(&unknown, Shard(0), Offset(1));
-    is_unknown(log.set_committed(&group, std::slice::from_ref(&at)), "set_committed");
-    is_unknown(log.join(&group, &[topic.clone(), unknown.clone()]).map(drop), "join");
+    is_unknown(
+        log.set_committed(&group, std::slice::from_ref(&at)),
+        "set_committed",
+    );
+    is_unknown(
+        log.join(&group, &[topic.clone(), unknown.clone()])
+            .map(drop),
+        "join",
+    );
     let mut seat = super::support::sole_member(harness, &group, &[topic]);
     for step in [step(written(), Vec::new()), step(Vec::new(), vec![at])] {
         match seat.member.commit(step) {
@@ -173,11 +265,18 @@ fn unknown_shard(harness: &mut dyn Harness) -> Outcome {
     let is_unknown = |result: Result<(), LogError>, what: &str| {
         let expected = matches!(
             &result,
-            Err(LogError::UnknownShard { shard: Shard(2), partitions: 2, .. })
+            Err(LogError::UnknownShard {
+                shard: Shard(2),
+                partitions: 2,
+                ..
+            })
         );
         assert!(expected, "{what}: {result:?}");
     };
-    is_unknown(log.append(vec![numbers(&topic, beyond, [1])], Durability::Process), "append");
+    is_unknown(
+        log.append(vec![numbers(&topic, beyond, [1])], Durability::Process),
+        "append",
+    );
     is_unknown(log.bounds(&topic, beyond).map(drop), "bounds");
     is_unknown(log.read(&topic, beyond, Offset(0)).map(drop), "read");
     is_unknown(log.committed(&group, &topic, beyond).map(drop), "committed");
@@ -189,9 +288,15 @@ fn unknown_shard(harness: &mut dyn Harness) -> Outcome {
 fn refused(harness: &mut dyn Harness) -> Outcome {
     let (log, topic) = one_topic(harness);
     let unknown = harness.topic("never-made");
-    let writes = vec![numbers(&topic, Shard(0), [1]), numbers(&unknown, Shard(0), [1])];
+    let writes = vec![
+        numbers(&topic, Shard(0), [1]),
+        numbers(&unknown, Shard(0), [1]),
+    ];
     assert!(log.append(writes, Durability::Process).is_err());
-    let writes = vec![numbers(&topic, Shard(0), [2]), numbers(&topic, Shard(9), [2])];
+    let writes = vec![
+        numbers(&topic, Shard(0), [2]),
+        numbers(&topic, Shard(9), [2]),
+    ];
     assert!(log.append(writes, Durability::Process).is_err());
     append(log.as_ref(), vec![numbers(&topic, Shard(0), [3])]);
     assert_eq!(read_numbers(log.as_ref(), &topic, Shard(0)), [3]);
@@ -203,12 +308,22 @@ fn create_again(harness: &mut dyn Harness) -> Outcome {
     append(log.as_ref(), vec![numbers(&topic, Shard(1), [1, 2])]);
     let both = create(harness, Cleanup::Keep, &["data", "more"]);
     append(log.as_ref(), vec![numbers(&both[1], Shard(1), [3])]);
-    let named_twice = TopicSpec { topic: harness.topic("twice"), cleanup: Cleanup::Compact };
-    log.create(&[named_twice.clone(), named_twice.clone()]).unwrap();
-    append(log.as_ref(), vec![numbers(&named_twice.topic, Shard(0), [4])]);
+    let named_twice = TopicSpec {
+        topic: harness.topic("twice"),
+        cleanup: Cleanup::Compact,
+    };
+    log.create(&[named_twice.clone(), named_twice.clone()])
+        .unwrap();
+    append(
+        log.as_ref(),
+        vec![numbers(&named_twice.topic, Shard(0), [4])],
+    );
     assert_eq!(read_numbers(log.as_ref(), &topic, Shard(1)), [1, 2]);
     assert_eq!(read_numbers(log.as_ref(), &both[1], Shard(1)), [3]);
-    assert_eq!(read_numbers(log.as_ref(), &named_twice.topic, Shard(0)), [4]);
+    assert_eq!(
+        read_numbers(log.as_ref(), &named_twice.topic, Shard(0)),
+        [4]
+    );
     Outcome::Held
 }
 
@@ -221,7 +336,10 @@ fn mismatch(harness: &mut dyn Harness) -> Outcome {
         spec(topic.clone(), Cleanup::Compact),
     ]);
     assert!(matches!(refused, Err(LogError::Mismatch(_))), "{refused:?}");
-    let both = [spec(topic, Cleanup::Keep), spec(other.clone(), Cleanup::Compact)];
+    let both = [
+        spec(topic, Cleanup::Keep),
+        spec(other.clone(), Cleanup::Compact),
+    ];
     log.create(&both).unwrap();
     append(log.as_ref(), vec![numbers(&other, Shard(0), [1])]);
     assert_eq!(read_numbers(log.as_ref(), &other, Shard(0)), [1]);

@@ -10,12 +10,36 @@ use crate::log::{Cleanup, CommitError, Log, Write};
 use crate::types::{Offset, Shard, Topic};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "a step's writes and progress are there when the commit returns", partitions: 2, run: together },
-    Check { name: "an empty step is committed and changes nothing", partitions: 1, run: empty },
-    Check { name: "nothing of an aborted step stays, and it can be done again", partitions: 2, run: aborted },
-    Check { name: "whoever sees one write of a step sees them all", partitions: 2, run: observed_steps },
-    Check { name: "whoever sees one write of an append sees them all", partitions: 2, run: observed_appends },
-    Check { name: "outputs and progress appear together", partitions: 1, run: observed_progress },
+    Check {
+        name: "a step's writes and progress are there when the commit returns",
+        partitions: 2,
+        run: together,
+    },
+    Check {
+        name: "an empty step is committed and changes nothing",
+        partitions: 1,
+        run: empty,
+    },
+    Check {
+        name: "nothing of an aborted step stays, and it can be done again",
+        partitions: 2,
+        run: aborted,
+    },
+    Check {
+        name: "whoever sees one write of a step sees them all",
+        partitions: 2,
+        run: observed_steps,
+    },
+    Check {
+        name: "whoever sees one write of an append sees them all",
+        partitions: 2,
+        run: observed_appends,
+    },
+    Check {
+        name: "outputs and progress appear together",
+        partitions: 1,
+        run: observed_progress,
+    },
 ];
 
 /// A record with the number in every partition of every topic.
@@ -32,13 +56,18 @@ fn together(harness: &mut dyn Harness) -> Outcome {
     assert_eq!(log.committed(&group, &topics[0], Shard(0)).unwrap(), None);
     let at = seat.fetch_from(&topics[0], Shard(0), Offset(0))[6].offset;
     let writes = everywhere(log.as_ref(), &topics[1..], 5);
-    seat.member.commit(step(writes, vec![progress(&topics[0], Shard(0), at)])).unwrap();
+    seat.member
+        .commit(step(writes, vec![progress(&topics[0], Shard(0), at)]))
+        .unwrap();
     for topic in &topics[1..] {
         for shard in shards(log.as_ref()) {
             assert_eq!(read_numbers(log.as_ref(), topic, shard), [5]);
         }
     }
-    assert_eq!(log.committed(&group, &topics[0], Shard(0)).unwrap(), Some(at));
+    assert_eq!(
+        log.committed(&group, &topics[0], Shard(0)).unwrap(),
+        Some(at)
+    );
     assert_eq!(log.committed(&group, &topics[0], Shard(1)).unwrap(), None);
     Outcome::Held
 }
@@ -48,7 +77,9 @@ fn empty(harness: &mut dyn Harness) -> Outcome {
     let (log, group) = (harness.log(), harness.group("group"));
     let mut seat = sole_member(harness, &group, &topics[..1]);
     seat.member.commit(step(Vec::new(), Vec::new())).unwrap();
-    seat.member.commit(step(vec![numbers(&topics[1], Shard(0), [])], Vec::new())).unwrap();
+    seat.member
+        .commit(step(vec![numbers(&topics[1], Shard(0), [])], Vec::new()))
+        .unwrap();
     assert_eq!(read_numbers(log.as_ref(), &topics[1], Shard(0)), []);
     assert_eq!(log.committed(&group, &topics[0], Shard(0)).unwrap(), None);
     Outcome::Held
@@ -60,12 +91,16 @@ fn aborted(harness: &mut dyn Harness) -> Outcome {
     let mut seat = sole_member(harness, &group, &topics[..1]);
     let whole_step = |number| {
         let progress = progress(&topics[0], Shard(1), Offset(number));
-        step(everywhere(log.as_ref(), &topics[1..], number), vec![progress])
+        step(
+            everywhere(log.as_ref(), &topics[1..], number),
+            vec![progress],
+        )
     };
     let everything = || -> Vec<Vec<u64>> {
         let each = |topic| shards(log.as_ref()).map(move |shard| (topic, shard));
         let all = topics[1..].iter().flat_map(each);
-        all.map(|(topic, shard)| read_numbers(log.as_ref(), topic, shard)).collect()
+        all.map(|(topic, shard)| read_numbers(log.as_ref(), topic, shard))
+            .collect()
     };
     seat.member.commit(whole_step(1)).unwrap();
     if harness.abort_next_commit() == Support::Unsupported {
@@ -74,10 +109,16 @@ fn aborted(harness: &mut dyn Harness) -> Outcome {
     let answer = seat.member.commit(whole_step(2));
     assert!(matches!(answer, Err(CommitError::Aborted)), "{answer:?}");
     assert_eq!(everything(), vec![vec![1]; 4]);
-    assert_eq!(log.committed(&group, &topics[0], Shard(1)).unwrap(), Some(Offset(1)));
+    assert_eq!(
+        log.committed(&group, &topics[0], Shard(1)).unwrap(),
+        Some(Offset(1))
+    );
     seat.member.commit(whole_step(3)).unwrap();
     assert_eq!(everything(), vec![vec![1, 3]; 4]);
-    assert_eq!(log.committed(&group, &topics[0], Shard(1)).unwrap(), Some(Offset(3)));
+    assert_eq!(
+        log.committed(&group, &topics[0], Shard(1)).unwrap(),
+        Some(Offset(3))
+    );
     Outcome::Held
 }
 
@@ -158,7 +199,12 @@ fn observed_progress(harness: &mut dyn Harness) -> Outcome {
         let committed = log.committed(&group, &topics[0], Shard(0)).unwrap();
         committed.map_or(0, |offset| offset.0)
     };
-    let shown = || read_numbers(log.as_ref(), &topics[1], Shard(0)).last().copied().unwrap_or(0);
+    let shown = || {
+        read_numbers(log.as_ref(), &topics[1], Shard(0))
+            .last()
+            .copied()
+            .unwrap_or(0)
+    };
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| {
             for round in 1..=ROUNDS {
@@ -169,9 +215,15 @@ fn observed_progress(harness: &mut dyn Harness) -> Outcome {
         });
         while !worker.is_finished() {
             let before = committed();
-            assert!(shown() >= before, "progress {before} was there before its output");
+            assert!(
+                shown() >= before,
+                "progress {before} was there before its output"
+            );
             let before = shown();
-            assert!(committed() >= before, "output {before} was there before its progress");
+            assert!(
+                committed() >= before,
+                "output {before} was there before its progress"
+            );
             deadline.check("watching what another thread commits");
         }
     });

@@ -12,12 +12,36 @@ use crate::log::{Cleanup, Log, Write};
 use crate::types::{Offset, Shard, Topic};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "compaction keeps the last record of each key at its offset", partitions: 2, run: last },
-    Check { name: "after compaction a read from any offset finds what is left", partitions: 1, run: any_offset },
-    Check { name: "a compacted partition goes on where it ended", partitions: 1, run: goes_on },
-    Check { name: "what was deleted is gone, and the end stays", partitions: 1, run: all_gone },
-    Check { name: "a topic that is kept is not compacted", partitions: 1, run: kept },
-    Check { name: "no reader misses a last record while compaction runs", partitions: 1, run: meanwhile },
+    Check {
+        name: "compaction keeps the last record of each key at its offset",
+        partitions: 2,
+        run: last,
+    },
+    Check {
+        name: "after compaction a read from any offset finds what is left",
+        partitions: 1,
+        run: any_offset,
+    },
+    Check {
+        name: "a compacted partition goes on where it ended",
+        partitions: 1,
+        run: goes_on,
+    },
+    Check {
+        name: "what was deleted is gone, and the end stays",
+        partitions: 1,
+        run: all_gone,
+    },
+    Check {
+        name: "a topic that is kept is not compacted",
+        partitions: 1,
+        run: kept,
+    },
+    Check {
+        name: "no reader misses a last record while compaction runs",
+        partitions: 1,
+        run: meanwhile,
+    },
 ];
 
 /// Rounds of writes to the same keys; now and then a key is deleted.
@@ -29,13 +53,23 @@ fn fill(log: &dyn Log, topic: &Topic, shard: Shard, rounds: std::ops::Range<u64>
             let value = ((key * 5 + round) % 11 != 0).then_some(value.as_bytes());
             batch.push(&key.to_be_bytes(), value);
         }
-        append(log, vec![Write { topic: topic.clone(), shard, batch }]);
+        append(
+            log,
+            vec![Write {
+                topic: topic.clone(),
+                shard,
+                batch,
+            }],
+        );
     }
 }
 
 /// The last record of each key.
 fn last_of_each(records: &[Seen]) -> BTreeMap<&[u8], &Seen> {
-    records.iter().map(|record| (record.key.as_slice(), record)).collect()
+    records
+        .iter()
+        .map(|record| (record.key.as_slice(), record))
+        .collect()
 }
 
 /// That `after` is what compaction may leave of `before`.
@@ -61,13 +95,19 @@ fn last(harness: &mut dyn Harness) -> Outcome {
         for shard in shards(log) {
             fill(log, &topic, shard, round * 8..round * 8 + 8);
         }
-        let before: Vec<_> = shards(log).map(|shard| read_all(log, &topic, shard)).collect();
+        let before: Vec<_> = shards(log)
+            .map(|shard| read_all(log, &topic, shard))
+            .collect();
         let compacted = harness.compact();
         for (shard, before) in shards(log).zip(before) {
             let after = read_all(log, &topic, shard);
             assert_kept(&before, &after);
             if compacted == Support::Done {
-                assert_eq!(after.len(), last_of_each(&after).len(), "a key is there twice");
+                assert_eq!(
+                    after.len(),
+                    last_of_each(&after).len(),
+                    "a key is there twice"
+                );
             }
         }
     }
@@ -110,8 +150,18 @@ fn all_gone(harness: &mut dyn Harness) -> Outcome {
     let log = harness.log();
     let log = log.as_ref();
     for _ in 0..3 {
-        append(log, vec![pairs(&topic, Shard(0), &[(b"a", Some(b"1")), (b"b", Some(b"2"))])]);
-        append(log, vec![pairs(&topic, Shard(0), &[(b"b", None), (b"a", None)])]);
+        append(
+            log,
+            vec![pairs(
+                &topic,
+                Shard(0),
+                &[(b"a", Some(b"1")), (b"b", Some(b"2"))],
+            )],
+        );
+        append(
+            log,
+            vec![pairs(&topic, Shard(0), &[(b"b", None), (b"a", None)])],
+        );
         let before = read_all(log, &topic, Shard(0));
         let end = log.bounds(&topic, Shard(0)).unwrap().end;
         let compacted = harness.compact();
@@ -119,7 +169,10 @@ fn all_gone(harness: &mut dyn Harness) -> Outcome {
         let after = read_all(log, &topic, Shard(0));
         assert_kept(&before, &after);
         if compacted == Support::Done {
-            assert!(after.iter().all(|record| record.value.is_none()), "a deleted value is there");
+            assert!(
+                after.iter().all(|record| record.value.is_none()),
+                "a deleted value is there"
+            );
         }
     }
     Outcome::Held
@@ -151,7 +204,14 @@ fn meanwhile(harness: &mut dyn Harness) -> Outcome {
                 for key in 0..KEYS {
                     batch.push(&key.to_be_bytes(), Some(&round.to_be_bytes()));
                 }
-                append(log, vec![Write { topic: topic.clone(), shard: Shard(0), batch }]);
+                append(
+                    log,
+                    vec![Write {
+                        topic: topic.clone(),
+                        shard: Shard(0),
+                        batch,
+                    }],
+                );
                 written.store(round, Ordering::SeqCst);
             }
         });
@@ -161,7 +221,11 @@ fn meanwhile(harness: &mut dyn Harness) -> Outcome {
                 round = written.load(Ordering::SeqCst);
                 let seen = read_all(log, &topic, Shard(0));
                 let last = last_of_each(&seen);
-                assert!(round == 0 || last.len() as u64 == KEYS, "only {} keys", last.len());
+                assert!(
+                    round == 0 || last.len() as u64 == KEYS,
+                    "only {} keys",
+                    last.len()
+                );
                 for record in last.values() {
                     let there = record.number();
                     assert!(there >= round, "{there} is the last of a key, not {round}");

@@ -9,9 +9,21 @@ use crate::log::{Cleanup, Log, Write};
 use crate::types::{Offset, Shard, Topic};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "a cut is at or after everything appended before it", partitions: 3, run: after },
-    Check { name: "a cut of nothing but commands is an append", partitions: 2, run: no_cut },
-    Check { name: "no record behind a cut is processed before the command", partitions: 2, run: race },
+    Check {
+        name: "a cut is at or after everything appended before it",
+        partitions: 3,
+        run: after,
+    },
+    Check {
+        name: "a cut of nothing but commands is an append",
+        partitions: 2,
+        run: no_cut,
+    },
+    Check {
+        name: "no record behind a cut is processed before the command",
+        partitions: 2,
+        run: race,
+    },
 ];
 
 /// A command for every shard: the ends of the topics there.
@@ -23,18 +35,29 @@ fn command(
 ) -> Vec<Write> {
     shards(log)
         .map(|shard| {
-            let ends: Vec<u8> =
-                cut.iter().flat_map(|topic| end(topic, shard).0.to_be_bytes()).collect();
+            let ends: Vec<u8> = cut
+                .iter()
+                .flat_map(|topic| end(topic, shard).0.to_be_bytes())
+                .collect();
             let mut batch = Batch::default();
             batch.push(b"command", Some(&ends));
-            Write { topic: control.clone(), shard, batch }
+            Write {
+                topic: control.clone(),
+                shard,
+                batch,
+            }
         })
         .collect()
 }
 
 /// The ends that a command carries.
 fn cuts(value: &[u8]) -> Vec<Offset> {
-    value.as_chunks::<8>().0.iter().map(|end| Offset(u64::from_be_bytes(*end))).collect()
+    value
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|end| Offset(u64::from_be_bytes(*end)))
+        .collect()
 }
 
 fn after(harness: &mut dyn Harness) -> Outcome {
@@ -42,8 +65,15 @@ fn after(harness: &mut dyn Harness) -> Outcome {
     let log = harness.log();
     let (control, cut) = (&topics[0], &topics[1..]);
     for round in 1..=3 {
-        append(log.as_ref(), vec![numbers(&cut[0], Shard(0), 0..5), numbers(&cut[1], Shard(2), 0..round)]);
-        log.append_cut(cut, &mut |end| command(log.as_ref(), control, cut, end)).unwrap();
+        append(
+            log.as_ref(),
+            vec![
+                numbers(&cut[0], Shard(0), 0..5),
+                numbers(&cut[1], Shard(2), 0..round),
+            ],
+        );
+        log.append_cut(cut, &mut |end| command(log.as_ref(), control, cut, end))
+            .unwrap();
         append(log.as_ref(), vec![numbers(&cut[0], Shard(0), 5..7)]);
         for shard in shards(log.as_ref()) {
             let commands = read_all(log.as_ref(), control, shard);
@@ -57,7 +87,10 @@ fn after(harness: &mut dyn Harness) -> Outcome {
                     (false, Shard(2)) => (1..=round).sum(),
                     _ => 0,
                 };
-                assert_eq!(before, expected, "records of {topic} {shard} before the cut");
+                assert_eq!(
+                    before, expected,
+                    "records of {topic} {shard} before the cut"
+                );
             }
         }
     }
@@ -67,7 +100,8 @@ fn after(harness: &mut dyn Harness) -> Outcome {
 fn no_cut(harness: &mut dyn Harness) -> Outcome {
     let topics = create(harness, Cleanup::Keep, &["control"]);
     let log = harness.log();
-    log.append_cut(&[], &mut |end| command(log.as_ref(), &topics[0], &[], end)).unwrap();
+    log.append_cut(&[], &mut |end| command(log.as_ref(), &topics[0], &[], end))
+        .unwrap();
     for shard in shards(log.as_ref()) {
         assert_eq!(read_all(log.as_ref(), &topics[0], shard).len(), 1);
     }
@@ -116,7 +150,10 @@ fn race(harness: &mut dyn Harness) -> Outcome {
                 let cut = std::slice::from_ref(data);
                 log.append_cut(cut, &mut |end| {
                     for (shard, known) in shards(log).zip(&known) {
-                        assert!(end(data, shard) >= *known, "command {number} cuts too early");
+                        assert!(
+                            end(data, shard) >= *known,
+                            "command {number} cuts too early"
+                        );
                     }
                     command(log, control, cut, end)
                 })
@@ -137,9 +174,12 @@ fn race(harness: &mut dyn Harness) -> Outcome {
             for (shard, place) in &mut places {
                 // data in hand first, then the commands to their end, then the data is processed
                 let batch = seat.member.fetch(data, *shard, place.data).unwrap();
-                while let Some(commands) = seat.member.fetch(control, *shard, place.control).unwrap()
+                while let Some(commands) =
+                    seat.member.fetch(control, *shard, place.control).unwrap()
                 {
-                    let new = commands.iter().filter(|record| record.offset >= place.control);
+                    let new = commands
+                        .iter()
+                        .filter(|record| record.offset >= place.control);
                     for record in new {
                         let cut = cuts(record.value.unwrap())[0];
                         assert!(

@@ -11,13 +11,41 @@ use crate::log::{Cleanup, Log, Step};
 use crate::types::{Group, Offset, Shard, Topic};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "one member gets every shard", partitions: 5, run: alone },
-    Check { name: "members get equal shares", partitions: 7, run: shares },
-    Check { name: "more members than shards leave some without", partitions: 2, run: crowd },
-    Check { name: "the owner of a shard reads that partition of every topic", partitions: 4, run: whole },
-    Check { name: "groups do not know of each other", partitions: 2, run: groups },
-    Check { name: "a revoked shard can be committed until it is released", partitions: 2, run: last_commit },
-    Check { name: "members come and go, and every record is processed once and in order", partitions: 6, run: hand_over },
+    Check {
+        name: "one member gets every shard",
+        partitions: 5,
+        run: alone,
+    },
+    Check {
+        name: "members get equal shares",
+        partitions: 7,
+        run: shares,
+    },
+    Check {
+        name: "more members than shards leave some without",
+        partitions: 2,
+        run: crowd,
+    },
+    Check {
+        name: "the owner of a shard reads that partition of every topic",
+        partitions: 4,
+        run: whole,
+    },
+    Check {
+        name: "groups do not know of each other",
+        partitions: 2,
+        run: groups,
+    },
+    Check {
+        name: "a revoked shard can be committed until it is released",
+        partitions: 2,
+        run: last_commit,
+    },
+    Check {
+        name: "members come and go, and every record is processed once and in order",
+        partitions: 6,
+        run: hand_over,
+    },
 ];
 
 fn alone(harness: &mut dyn Harness) -> Outcome {
@@ -46,8 +74,7 @@ fn shares(harness: &mut dyn Harness) -> Outcome {
 fn crowd(harness: &mut dyn Harness) -> Outcome {
     let topics = create(harness, Cleanup::Keep, &["in"]);
     let (log, group) = (harness.log(), harness.group("group"));
-    let [mut one, mut two, mut three] =
-        [(); 3].map(|()| Seat::join(log.as_ref(), &group, &topics));
+    let [mut one, mut two, mut three] = [(); 3].map(|()| Seat::join(log.as_ref(), &group, &topics));
     settle(harness, &mut [&mut one, &mut two, &mut three]);
     assert!(one.owned.is_empty() || two.owned.is_empty() || three.owned.is_empty());
     Outcome::Held
@@ -77,7 +104,10 @@ fn whole(harness: &mut dyn Harness) -> Outcome {
     }
     for topic in &topics {
         for shard in shards(log.as_ref()) {
-            assert_eq!(log.committed(&group, topic, shard).unwrap(), Some(Offset(1)));
+            assert_eq!(
+                log.committed(&group, topic, shard).unwrap(),
+                Some(Offset(1))
+            );
         }
     }
     Outcome::Held
@@ -92,8 +122,16 @@ fn groups(harness: &mut dyn Harness) -> Outcome {
     for seat in [&mut one, &mut two] {
         assert_eq!(seat.fetch_from(&topics[0], Shard(0), Offset(0)).len(), 3);
     }
-    one.member.commit(step(Vec::new(), vec![progress(&topics[0], Shard(0), Offset(3))])).unwrap();
-    assert_eq!(log.committed(&here, &topics[0], Shard(0)).unwrap(), Some(Offset(3)));
+    one.member
+        .commit(step(
+            Vec::new(),
+            vec![progress(&topics[0], Shard(0), Offset(3))],
+        ))
+        .unwrap();
+    assert_eq!(
+        log.committed(&here, &topics[0], Shard(0)).unwrap(),
+        Some(Offset(3))
+    );
     assert_eq!(log.committed(&there, &topics[0], Shard(0)).unwrap(), None);
     Outcome::Held
 }
@@ -107,7 +145,9 @@ fn last_commit(harness: &mut dyn Harness) -> Outcome {
     let mut moved = None;
     while moved.is_none() {
         old.turn(TURN, |member, shard| {
-            member.commit(step(vec![numbers(&topics[1], shard, [1])], Vec::new())).unwrap();
+            member
+                .commit(step(vec![numbers(&topics[1], shard, [1])], Vec::new()))
+                .unwrap();
             moved = Some(shard);
         });
         new.turn(TURN, |_, _| ());
@@ -131,7 +171,11 @@ const RECORDS_PER_STEP: usize = 5;
 impl Copier {
     fn join(log: &dyn Log, group: &Group, from: &Topic) -> Self {
         let seat = Seat::join(log, group, std::slice::from_ref(from));
-        Self { seat, at: BTreeMap::new(), pending: BTreeMap::new() }
+        Self {
+            seat,
+            at: BTreeMap::new(),
+            pending: BTreeMap::new(),
+        }
     }
 
     /// Returns whether there was nothing to do.
@@ -150,15 +194,21 @@ impl Copier {
                 idle = false;
                 continue;
             }
-            let at = at
-                .entry(*shard)
-                .or_insert_with(|| log.committed(group, from, *shard).unwrap().unwrap_or_default());
-            let Some(batch) = seat.member.fetch(from, *shard, *at).unwrap() else { continue };
+            let at = at.entry(*shard).or_insert_with(|| {
+                log.committed(group, from, *shard)
+                    .unwrap()
+                    .unwrap_or_default()
+            });
+            let Some(batch) = seat.member.fetch(from, *shard, *at).unwrap() else {
+                continue;
+            };
             let from_here = *at;
             let records = batch.iter().filter(|record| record.offset >= from_here);
             let mut taken = Vec::new();
             for record in records.take(RECORDS_PER_STEP) {
-                taken.push(u64::from_be_bytes(*record.value.unwrap().first_chunk().unwrap()));
+                taken.push(u64::from_be_bytes(
+                    *record.value.unwrap().first_chunk().unwrap(),
+                ));
                 *at = record.offset.next();
             }
             let done = vec![progress(from, *shard, *at)];
@@ -178,8 +228,9 @@ fn hand_over(harness: &mut dyn Harness) -> Outcome {
     let mut appended = 0;
     // how many there are after each change; one fewer means that the longest-standing one leaves
     for count in [1, 2, 3, 2, 3, 1, 2, 3] {
-        let more: Vec<_> =
-            shards(log).map(|shard| numbers(from, shard, appended..appended + 40)).collect();
+        let more: Vec<_> = shards(log)
+            .map(|shard| numbers(from, shard, appended..appended + 40))
+            .collect();
         append(log, more);
         appended += 40;
         while copiers.len() > count {
@@ -204,17 +255,25 @@ fn hand_over(harness: &mut dyn Harness) -> Outcome {
     }
     let deadline = Deadline::of(harness);
     loop {
-        let idle: Vec<_> =
-            copiers.iter_mut().map(|copier| copier.turn(log, &group, from, to)).collect();
+        let idle: Vec<_> = copiers
+            .iter_mut()
+            .map(|copier| copier.turn(log, &group, from, to))
+            .collect();
         if idle.into_iter().all(|idle| idle) {
             break;
         }
         deadline.check("copying the rest");
     }
     for shard in shards(log) {
-        assert_eq!(read_numbers(log, to, shard), (0..appended).collect::<Vec<_>>());
+        assert_eq!(
+            read_numbers(log, to, shard),
+            (0..appended).collect::<Vec<_>>()
+        );
         let last = read_all(log, from, shard).last().unwrap().offset;
-        assert_eq!(log.committed(&group, from, shard).unwrap(), Some(last.next()));
+        assert_eq!(
+            log.committed(&group, from, shard).unwrap(),
+            Some(last.next())
+        );
     }
     Outcome::Held
 }

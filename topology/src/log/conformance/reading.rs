@@ -2,16 +2,38 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::support::{Deadline, append, drain, numbers, one_topic, read_all, read_from, sole_member};
+use super::support::{
+    Deadline, append, drain, numbers, one_topic, read_all, read_from, sole_member,
+};
 use super::{Check, Harness, Outcome};
 use crate::types::{Offset, Shard};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "a read from any offset gives what lies at or after it", partitions: 1, run: any_offset },
-    Check { name: "reading again gives the same records", partitions: 1, run: again },
-    Check { name: "a fetch gives what a read gives", partitions: 2, run: fetch_is_read },
-    Check { name: "a fetch that ends has seen every append that had returned", partitions: 1, run: complete_fetch },
-    Check { name: "a read that ends has seen every append that had returned", partitions: 1, run: complete_read },
+    Check {
+        name: "a read from any offset gives what lies at or after it",
+        partitions: 1,
+        run: any_offset,
+    },
+    Check {
+        name: "reading again gives the same records",
+        partitions: 1,
+        run: again,
+    },
+    Check {
+        name: "a fetch gives what a read gives",
+        partitions: 2,
+        run: fetch_is_read,
+    },
+    Check {
+        name: "a fetch that ends has seen every append that had returned",
+        partitions: 1,
+        run: complete_fetch,
+    },
+    Check {
+        name: "a read that ends has seen every append that had returned",
+        partitions: 1,
+        run: complete_read,
+    },
 ];
 
 fn any_offset(harness: &mut dyn Harness) -> Outcome {
@@ -22,9 +44,15 @@ fn any_offset(harness: &mut dyn Harness) -> Outcome {
     let all = read_all(log.as_ref(), &topic, Shard(0));
     let end = log.bounds(&topic, Shard(0)).unwrap().end;
     for from in 0..=end.0 {
-        let expected: Vec<_> =
-            all.iter().filter(|seen| seen.offset >= Offset(from)).cloned().collect();
-        assert_eq!(read_from(log.as_ref(), &topic, Shard(0), Offset(from)), expected);
+        let expected: Vec<_> = all
+            .iter()
+            .filter(|seen| seen.offset >= Offset(from))
+            .cloned()
+            .collect();
+        assert_eq!(
+            read_from(log.as_ref(), &topic, Shard(0), Offset(from)),
+            expected
+        );
     }
     Outcome::Held
 }
@@ -43,11 +71,15 @@ fn again(harness: &mut dyn Harness) -> Outcome {
 fn fetch_is_read(harness: &mut dyn Harness) -> Outcome {
     let (log, topic) = one_topic(harness);
     for round in 0..5 {
-        let both = [Shard(0), Shard(1)]
-            .map(|shard| numbers(&topic, shard, round * 10..round * 10 + 10));
+        let both =
+            [Shard(0), Shard(1)].map(|shard| numbers(&topic, shard, round * 10..round * 10 + 10));
         append(log.as_ref(), Vec::from(both));
     }
-    let mut seat = sole_member(harness, &harness.group("group"), std::slice::from_ref(&topic));
+    let mut seat = sole_member(
+        harness,
+        &harness.group("group"),
+        std::slice::from_ref(&topic),
+    );
     for shard in [Shard(0), Shard(1)] {
         let all = read_all(log.as_ref(), &topic, shard);
         assert_eq!(all.len(), 50);
@@ -61,10 +93,7 @@ fn fetch_is_read(harness: &mut dyn Harness) -> Outcome {
 const APPENDS: u64 = 300;
 
 /// Reads to the end again and again while another thread appends.
-fn complete(
-    harness: &dyn Harness,
-    mut to_the_end: impl FnMut(Offset) -> (u64, Offset),
-) -> Outcome {
+fn complete(harness: &dyn Harness, mut to_the_end: impl FnMut(Offset) -> (u64, Offset)) -> Outcome {
     let (log, topic) = one_topic(harness);
     let deadline = Deadline::of(harness);
     let returned = AtomicU64::new(0);
@@ -80,7 +109,10 @@ fn complete(
             let appended = returned.load(Ordering::SeqCst);
             let (more, end) = to_the_end(at);
             (seen, at) = (seen + more, end);
-            assert!(seen >= appended, "the end was told after {seen} of {appended} records");
+            assert!(
+                seen >= appended,
+                "the end was told after {seen} of {appended} records"
+            );
             deadline.check("reading what another thread appends");
         }
     });
@@ -89,7 +121,11 @@ fn complete(
 
 fn complete_fetch(harness: &mut dyn Harness) -> Outcome {
     let (_, topic) = one_topic(harness);
-    let mut seat = sole_member(harness, &harness.group("group"), std::slice::from_ref(&topic));
+    let mut seat = sole_member(
+        harness,
+        &harness.group("group"),
+        std::slice::from_ref(&topic),
+    );
     complete(harness, |from| {
         let (seen, end) = drain(from, |at| seat.member.fetch(&topic, Shard(0), at));
         (seen.len() as u64, end)

@@ -6,9 +6,21 @@ use crate::log::{Cleanup, LogError};
 use crate::types::{Offset, Shard};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "a group has committed nothing at first", partitions: 2, run: nothing_yet },
-    Check { name: "offsets are not set while the group has members", partitions: 2, run: in_use },
-    Check { name: "a replay from the start reads the same records", partitions: 2, run: from_start },
+    Check {
+        name: "a group has committed nothing at first",
+        partitions: 2,
+        run: nothing_yet,
+    },
+    Check {
+        name: "offsets are not set while the group has members",
+        partitions: 2,
+        run: in_use,
+    },
+    Check {
+        name: "a replay from the start reads the same records",
+        partitions: 2,
+        run: from_start,
+    },
 ];
 
 fn nothing_yet(harness: &mut dyn Harness) -> Outcome {
@@ -30,10 +42,15 @@ fn in_use(harness: &mut dyn Harness) -> Outcome {
     assert_eq!(committed(), Some(Offset(7)));
     let mut seat = sole_member(harness, &group, &topics);
     let refused = log.set_committed(&group, &at(3));
-    assert!(matches!(&refused, Err(LogError::GroupInUse(named)) if *named == group), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(LogError::GroupInUse(named)) if *named == group),
+        "{refused:?}"
+    );
     assert_eq!(committed(), Some(Offset(7)));
     log.set_committed(&harness.group("other"), &at(3)).unwrap();
-    seat.member.commit(step(Vec::new(), Vec::from(at(9)))).unwrap();
+    seat.member
+        .commit(step(Vec::new(), Vec::from(at(9))))
+        .unwrap();
     drop(seat);
     assert_eq!(committed(), Some(Offset(9)));
     log.set_committed(&group, &at(0)).unwrap();
@@ -54,7 +71,10 @@ fn from_start(harness: &mut dyn Harness) -> Outcome {
         let mut seat = sole_member(harness, &group, &topics);
         let mut pass = Vec::new();
         for shard in shards(log.as_ref()) {
-            let from = log.committed(&group, &topics[0], shard).unwrap().unwrap_or_default();
+            let from = log
+                .committed(&group, &topics[0], shard)
+                .unwrap()
+                .unwrap_or_default();
             assert_eq!(from, Offset(0));
             let records = seat.fetch_from(&topics[0], shard, from);
             let end = records.last().unwrap().offset.next();

@@ -31,8 +31,13 @@ impl Seen {
 /// Creates topics of one kind.
 pub(super) fn create(harness: &dyn Harness, cleanup: Cleanup, names: &[&str]) -> Vec<Topic> {
     let topics: Vec<_> = names.iter().map(|name| harness.topic(name)).collect();
-    let specs: Vec<_> =
-        topics.iter().map(|topic| TopicSpec { topic: topic.clone(), cleanup }).collect();
+    let specs: Vec<_> = topics
+        .iter()
+        .map(|topic| TopicSpec {
+            topic: topic.clone(),
+            cleanup,
+        })
+        .collect();
     harness.log().create(&specs).unwrap();
     topics
 }
@@ -45,9 +50,16 @@ pub(super) fn numbers(
 ) -> Write {
     let mut batch = Batch::default();
     for number in numbers {
-        batch.push(format!("key-{number}").as_bytes(), Some(&number.to_be_bytes()));
+        batch.push(
+            format!("key-{number}").as_bytes(),
+            Some(&number.to_be_bytes()),
+        );
     }
-    Write { topic: topic.clone(), shard, batch }
+    Write {
+        topic: topic.clone(),
+        shard,
+        batch,
+    }
 }
 
 /// A write of records with keys and values.
@@ -56,7 +68,11 @@ pub(super) fn pairs(topic: &Topic, shard: Shard, pairs: &[(&[u8], Option<&[u8]>)
     for (key, value) in pairs {
         batch.push(key, *value);
     }
-    Write { topic: topic.clone(), shard, batch }
+    Write {
+        topic: topic.clone(),
+        shard,
+        batch,
+    }
 }
 
 /// Appends, to survive the process.
@@ -87,8 +103,14 @@ pub(super) fn drain(
                 value: record.value.map(<[u8]>::to_vec),
             });
         }
-        assert!(seen.len() > before, "a read at {at} gave a batch with nothing at or after it");
-        assert!(seen.last().unwrap().offset < batch.next_offset(), "reading on would repeat");
+        assert!(
+            seen.len() > before,
+            "a read at {at} gave a batch with nothing at or after it"
+        );
+        assert!(
+            seen.last().unwrap().offset < batch.next_offset(),
+            "reading on would repeat"
+        );
         at = batch.next_offset();
     }
     (seen, at)
@@ -106,7 +128,10 @@ pub(super) fn read_all(log: &dyn Log, topic: &Topic, shard: Shard) -> Vec<Seen> 
 
 /// The numbers in a partition.
 pub(super) fn read_numbers(log: &dyn Log, topic: &Topic, shard: Shard) -> Vec<u64> {
-    read_all(log, topic, shard).iter().map(Seen::number).collect()
+    read_all(log, topic, shard)
+        .iter()
+        .map(Seen::number)
+        .collect()
 }
 
 /// All shards of a log.
@@ -122,7 +147,10 @@ pub(super) struct Seat {
 
 impl Seat {
     pub(super) fn join(log: &dyn Log, group: &Group, topics: &[Topic]) -> Self {
-        Self { member: log.join(group, topics).unwrap(), owned: BTreeSet::new() }
+        Self {
+            member: log.join(group, topics).unwrap(),
+            owned: BTreeSet::new(),
+        }
     }
 
     /// One poll. What is revoked is released after `before_release` was called for it.
@@ -138,12 +166,18 @@ impl Seat {
                     assert!(self.owned.insert(shard), "shard {shard} was assigned twice");
                 }
                 Ownership::Revoked(shard) => {
-                    assert!(self.owned.remove(&shard), "shard {shard} was revoked, but not owned");
+                    assert!(
+                        self.owned.remove(&shard),
+                        "shard {shard} was revoked, but not owned"
+                    );
                     before_release(self.member.as_mut(), shard);
                     self.member.release(shard);
                 }
                 Ownership::Lost(shard) => {
-                    assert!(self.owned.remove(&shard), "shard {shard} was lost, but not owned");
+                    assert!(
+                        self.owned.remove(&shard),
+                        "shard {shard} was lost, but not owned"
+                    );
                 }
             }
         }
@@ -186,7 +220,10 @@ pub(super) fn one_owner_each(seats: &[&mut Seat]) {
 
 /// Whether all shards are owned in equal shares.
 pub(super) fn settled(shards: &BTreeSet<Shard>, seats: &[&mut Seat]) -> bool {
-    let owned: BTreeSet<_> = seats.iter().flat_map(|seat| seat.owned.iter().copied()).collect();
+    let owned: BTreeSet<_> = seats
+        .iter()
+        .flat_map(|seat| seat.owned.iter().copied())
+        .collect();
     let most = seats.iter().map(|seat| seat.owned.len()).max().unwrap_or(0);
     let least = seats.iter().map(|seat| seat.owned.len()).min().unwrap_or(0);
     owned == *shards && most - least <= 1
@@ -202,12 +239,20 @@ pub(super) fn sole_member(harness: &dyn Harness, group: &Group, topics: &[Topic]
 
 /// Progress of one partition.
 pub(super) fn progress(topic: &Topic, shard: Shard, offset: Offset) -> Progress {
-    Progress { topic: topic.clone(), shard, offset }
+    Progress {
+        topic: topic.clone(),
+        shard,
+        offset,
+    }
 }
 
 /// A step, to survive the process.
 pub(super) fn step(writes: Vec<Write>, progress: Vec<Progress>) -> Step {
-    Step { writes, progress, durability: Durability::Process }
+    Step {
+        writes,
+        progress,
+        durability: Durability::Process,
+    }
 }
 
 /// A deadline that has not passed.

@@ -7,11 +7,31 @@ use super::{Check, Harness, Outcome};
 use crate::types::{Offset, Shard};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "a poll ends when its time is over", partitions: 1, run: time_over },
-    Check { name: "a wake ends the poll that waits", partitions: 1, run: woken },
-    Check { name: "a wake before the poll ends it at once", partitions: 1, run: woken_before },
-    Check { name: "an append ends the poll that waits", partitions: 1, run: appended },
-    Check { name: "a change of ownership ends the poll that waits", partitions: 2, run: wanted },
+    Check {
+        name: "a poll ends when its time is over",
+        partitions: 1,
+        run: time_over,
+    },
+    Check {
+        name: "a wake ends the poll that waits",
+        partitions: 1,
+        run: woken,
+    },
+    Check {
+        name: "a wake before the poll ends it at once",
+        partitions: 1,
+        run: woken_before,
+    },
+    Check {
+        name: "an append ends the poll that waits",
+        partitions: 1,
+        run: appended,
+    },
+    Check {
+        name: "a change of ownership ends the poll that waits",
+        partitions: 2,
+        run: wanted,
+    },
 ];
 
 /// Polls until a poll has waited for its whole time.
@@ -75,12 +95,21 @@ fn woken_before(harness: &mut dyn Harness) -> Outcome {
 
 fn appended(harness: &mut dyn Harness) -> Outcome {
     let (log, topic) = one_topic(harness);
-    let mut seat = sole_member(harness, &harness.group("group"), std::slice::from_ref(&topic));
+    let mut seat = sole_member(
+        harness,
+        &harness.group("group"),
+        std::slice::from_ref(&topic),
+    );
     calm(harness, &mut seat);
     let start = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| append(log.as_ref(), vec![numbers(&topic, Shard(0), [1])]));
-        while seat.member.fetch(&topic, Shard(0), Offset(0)).unwrap().is_none() {
+        while seat
+            .member
+            .fetch(&topic, Shard(0), Offset(0))
+            .unwrap()
+            .is_none()
+        {
             assert_eq!(seat.member.poll(harness.deadline()).unwrap(), []);
         }
     });

@@ -8,6 +8,8 @@
 //!   atomic change. Whatever a crash or an error leaves behind is a log that says the same: a
 //!   record goes only when a later one of its key is stored, and a tombstone goes after
 //!   everything that it deletes.
+//! - What some group has not read yet is left as it was written: a group whose committed offset
+//!   lies below a batch holds it back.
 //! - One thread compacts or trims at a time; writers and readers go on meanwhile and wait for one
 //!   run at most.
 //! - Memory: two batches, and 24 bytes for each key written since the last time.
@@ -44,11 +46,13 @@ impl<S: Storage> LocalLog<S> {
         let mut due: Vec<(Topic, Shard)> = Vec::new();
         for (topic, (cleanup, partitions)) in &shared.index().topics {
             if *cleanup == Cleanup::Compact {
-                due.extend((0_u32..).map(Shard).zip(partitions).filter_map(|(shard, partition)| {
-                    let (clean, dirty) = partition.clean_and_dirty();
-                    let (clean, dirty) = (records(clean), records(dirty));
-                    (dirty > dirty_min && dirty > clean / 2).then(|| (topic.clone(), shard))
-                }));
+                due.extend((0_u32..).map(Shard).zip(partitions).filter_map(
+                    |(shard, partition)| {
+                        let (clean, dirty) = partition.clean_and_dirty();
+                        let (clean, dirty) = (records(clean), records(dirty));
+                        (dirty > dirty_min && dirty > clean / 2).then(|| (topic.clone(), shard))
+                    },
+                ));
             }
         }
         due.into_iter().try_fold(0, |gone, (topic, shard)| {
@@ -76,11 +80,17 @@ impl<S: Storage> LocalLog<S> {
             if bases.is_empty() {
                 return Ok(());
             }
-            let removed = bases.iter().map(|base| place(topic, shard, *base)).collect();
+            let removed = bases
+                .iter()
+                .map(|base| place(topic, shard, *base))
+                .collect();
             let mut order = lock(&shared.order);
             order.check()?;
             let mut index = shared.index_mut();
-            let change = Change { removed, ..Change::default() };
+            let change = Change {
+                removed,
+                ..Change::default()
+            };
             order.note(shared.storage.apply(change, Durability::Process))?;
             if let Some(partition) = index.partition_mut(topic, shard) {
                 partition.remove_first(bases.len());
@@ -90,20 +100,40 @@ impl<S: Storage> LocalLog<S> {
 }
 
 fn records(batches: &[Stored]) -> u64 {
-    batches.iter().map(|stored| u64::from(stored.extent.count)).sum()
+    batches
+        .iter()
+        .map(|stored| u64::from(stored.extent.count))
+        .sum()
 }
 
 fn place(topic: &Topic, shard: Shard, base: Offset) -> Place {
-    Place { topic: topic.clone(), shard, base }
+    Place {
+        topic: topic.clone(),
+        shard,
+        base,
+    }
 }
 
 impl<S: Storage> Shared<S> {
     fn compact(&self, topic: &Topic, shard: Shard) -> Result<u64, LogError> {
         let (clean, dirty) = {
             let index = self.index();
+            // what a group has still to read stays as it was written: a record at a cut must not
+            // go because of one behind it
+            let readers = index
+                .committed
+                .iter()
+                .filter(|((_, of, at), _)| of == topic && *at == shard);
+            let read = readers.map(|(_, offset)| *offset).min();
             let (clean, dirty) = index.partition(topic, shard)?.clean_and_dirty();
-            (clean.to_vec(), dirty.to_vec())
+            let dirty = dirty
+                .iter()
+                .take_while(|stored| read.is_none_or(|read| stored.end() <= read));
+            (clean.to_vec(), dirty.cloned().collect::<Vec<_>>())
         };
+        if dirty.is_empty() {
+            return Ok(0);
+        }
         // no two records of a key are among the clean ones: what makes them old is dirty
         let mut last = LastOffsets::default();
         for stored in &dirty {
@@ -131,24 +161,35 @@ impl<S: Storage> Shared<S> {
             }
         }
         self.rewrite(topic, shard, run)?;
-        if let (Some(last), Some(partition)) =
-            (dirty.last().or(clean.last()), self.index_mut().partition_mut(topic, shard))
-        {
+        if let (Some(last), Some(partition)) = (
+            dirty.last().or(clean.last()),
+            self.index_mut().partition_mut(topic, shard),
+        ) {
             partition.set_compacted_to(last.end());
         }
         Ok(gone)
     }
 
     fn rewrite(&self, topic: &Topic, shard: Shard, run: Run) -> Result<(), LogError> {
-        let Some((with, stored)) = run.close() else { return Ok(()) };
-        let removed =
-            run.bases.iter().skip(1).map(|base| place(topic, shard, *base)).collect();
+        let Some((with, stored)) = run.close() else {
+            return Ok(());
+        };
+        let removed = run
+            .bases
+            .iter()
+            .skip(1)
+            .map(|base| place(topic, shard, *base))
+            .collect();
         let put = vec![(place(topic, shard, with.base), with.extent, stored)];
         let mut order = lock(&self.order);
         order.check()?;
         // a reader that has looked into the index meanwhile finds no batch and looks again
         let mut index = self.index_mut();
-        let change = Change { put, removed, ..Change::default() };
+        let change = Change {
+            put,
+            removed,
+            ..Change::default()
+        };
         order.note(self.storage.apply(change, Durability::Process))?;
         if let Some(partition) = index.partition_mut(topic, shard) {
             partition.replace(with);
@@ -172,7 +213,9 @@ impl LastOffsets {
     }
 
     fn allows(&self, record: &Record<'_>) -> bool {
-        self.0.get(&Self::key(record)).is_none_or(|last| record.offset >= *last)
+        self.0
+            .get(&Self::key(record))
+            .is_none_or(|last| record.offset >= *last)
     }
 }
 
@@ -187,12 +230,7 @@ struct Run {
 }
 
 impl Run {
-    fn take<'a>(
-        &mut self,
-        stored: &Stored,
-        dead: u64,
-        records: impl Iterator<Item = Record<'a>>,
-    ) {
+    fn take<'a>(&mut self, stored: &Stored, dead: u64, records: impl Iterator<Item = Record<'a>>) {
         self.bases.push(stored.base);
         self.end = stored.end();
         self.dead += dead;
@@ -211,7 +249,13 @@ impl Run {
         }
         let mut batch = self.batch.clone();
         batch.extend_span(self.end.0 - base.0);
-        let extent = Extent { span: batch.span(), count: batch.count() };
-        Some((Stored { base, extent }, batch.encode(self.time.unwrap_or_default())))
+        let extent = Extent {
+            span: batch.span(),
+            count: batch.count(),
+        };
+        Some((
+            Stored { base, extent },
+            batch.encode(self.time.unwrap_or_default()),
+        ))
     }
 }

@@ -18,7 +18,9 @@ impl Faults {
     /// Whether the commit at hand is to be aborted.
     pub(super) fn aborts_commit(&self) -> bool {
         self.aborts
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
             .is_ok()
     }
 }

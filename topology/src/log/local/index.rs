@@ -44,7 +44,11 @@ impl Index {
     /// # Errors
     /// [`LogError::Damaged`] when a partition's batches overlap or leave a gap.
     pub(super) fn build(contents: Contents, partitions: u32) -> Result<Self, LogError> {
-        let Contents { topics, mut batches, committed } = contents;
+        let Contents {
+            topics,
+            mut batches,
+            committed,
+        } = contents;
         let mut index = Self::default();
         for (topic, cleanup) in topics {
             index.create(topic, cleanup, partitions);
@@ -60,8 +64,14 @@ impl Index {
             let partition = index
                 .partition_mut(&topic, shard)
                 .ok_or_else(|| damaged("the batch belongs to no partition of the log"))?;
-            if partition.batches.last().is_some_and(|last| last.end() != base) {
-                return Err(damaged("the batch does not begin where the one before it ends"));
+            if partition
+                .batches
+                .last()
+                .is_some_and(|last| last.end() != base)
+            {
+                return Err(damaged(
+                    "the batch does not begin where the one before it ends",
+                ));
             }
             partition.push(Stored { base, extent });
         }
@@ -72,30 +82,41 @@ impl Index {
     }
 
     pub(super) fn create(&mut self, topic: Topic, cleanup: Cleanup, partitions: u32) {
-        self.topics.insert(topic, (cleanup, vec![Partition::default(); partitions as usize]));
+        self.topics.insert(
+            topic,
+            (cleanup, vec![Partition::default(); partitions as usize]),
+        );
     }
 
     /// # Errors
     /// [`LogError::UnknownTopic`], [`LogError::UnknownShard`].
     pub(super) fn partition(&self, topic: &Topic, shard: Shard) -> Result<&Partition, LogError> {
-        let (_, partitions) =
-            self.topics.get(topic).ok_or_else(|| LogError::UnknownTopic(topic.clone()))?;
-        partitions.get(shard.0 as usize).ok_or_else(|| LogError::UnknownShard {
-            topic: topic.clone(),
-            shard,
-            partitions: partitions.len() as u32,
-        })
+        let (_, partitions) = self
+            .topics
+            .get(topic)
+            .ok_or_else(|| LogError::UnknownTopic(topic.clone()))?;
+        partitions
+            .get(shard.0 as usize)
+            .ok_or_else(|| LogError::UnknownShard {
+                topic: topic.clone(),
+                shard,
+                partitions: partitions.len() as u32,
+            })
     }
 
     pub(super) fn partition_mut(&mut self, topic: &Topic, shard: Shard) -> Option<&mut Partition> {
-        self.topics.get_mut(topic).and_then(|(_, all)| all.get_mut(shard.0 as usize))
+        self.topics
+            .get_mut(topic)
+            .and_then(|(_, all)| all.get_mut(shard.0 as usize))
     }
 }
 
 impl Partition {
     /// The first batch that reaches beyond `from`.
     pub(super) fn seek(&self, from: Offset) -> Option<Stored> {
-        self.batches.get(self.batches.partition_point(|stored| stored.end() <= from)).copied()
+        self.batches
+            .get(self.batches.partition_point(|stored| stored.end() <= from))
+            .copied()
     }
 
     /// The first offset that may be there.
@@ -114,7 +135,9 @@ impl Partition {
 
     /// What a compaction now would go over: batches that were compacted before, then the others.
     pub(super) fn clean_and_dirty(&self) -> (&[Stored], &[Stored]) {
-        let clean = self.batches.partition_point(|stored| stored.end() <= self.compacted_to);
+        let clean = self
+            .batches
+            .partition_point(|stored| stored.end() <= self.compacted_to);
         self.batches.split_at_checked(clean).unwrap_or_default()
     }
 
@@ -124,8 +147,12 @@ impl Partition {
 
     /// Puts one batch in the place of those that it covers, which it does to the offset.
     pub(super) fn replace(&mut self, with: Stored) {
-        let from = self.batches.partition_point(|stored| stored.base < with.base);
-        let to = self.batches.partition_point(|stored| stored.base < with.end());
+        let from = self
+            .batches
+            .partition_point(|stored| stored.base < with.base);
+        let to = self
+            .batches
+            .partition_point(|stored| stored.base < with.end());
         if from <= to {
             self.batches.splice(from..to, [with]);
         }
@@ -134,8 +161,12 @@ impl Partition {
     /// The batches that lie below an offset as a whole. The last batch is never among them: it
     /// keeps the end of the partition known.
     pub(super) fn below(&self, offset: Offset) -> &[Stored] {
-        let below = self.batches.partition_point(|stored| stored.end() <= offset);
-        self.batches.get(..below.min(self.batches.len().saturating_sub(1))).unwrap_or_default()
+        let below = self
+            .batches
+            .partition_point(|stored| stored.end() <= offset);
+        self.batches
+            .get(..below.min(self.batches.len().saturating_sub(1)))
+            .unwrap_or_default()
     }
 
     pub(super) fn remove_first(&mut self, count: usize) {
@@ -150,12 +181,24 @@ mod tests {
 
     fn contents(batches: &[(u64, u64)]) -> Contents {
         let topic = Topic::new("t");
-        let place = |base| Place { topic: topic.clone(), shard: Shard(0), base: Offset(base) };
+        let place = |base| Place {
+            topic: topic.clone(),
+            shard: Shard(0),
+            base: Offset(base),
+        };
         Contents {
             topics: vec![(topic.clone(), Cleanup::Keep)],
             batches: batches
                 .iter()
-                .map(|(base, span)| (place(*base), Extent { span: *span, count: 1 }))
+                .map(|(base, span)| {
+                    (
+                        place(*base),
+                        Extent {
+                            span: *span,
+                            count: 1,
+                        },
+                    )
+                })
                 .collect(),
             committed: Vec::new(),
         }
@@ -169,27 +212,52 @@ mod tests {
     #[test]
     fn every_position_before_the_end_lies_in_one_batch() {
         let partition = built(&[(7, 2), (4, 3), (9, 1)]).unwrap();
-        let bases: Vec<_> =
-            (0..12).map(|from| partition.seek(Offset(from)).map(|stored| stored.base.0)).collect();
+        let bases: Vec<_> = (0..12)
+            .map(|from| partition.seek(Offset(from)).map(|stored| stored.base.0))
+            .collect();
         let (four, seven, nine) = (Some(4), Some(7), Some(9));
         assert_eq!(
             bases,
-            [four, four, four, four, four, four, four, seven, seven, nine, None, None]
+            [
+                four, four, four, four, four, four, four, seven, seven, nine, None, None
+            ]
         );
-        assert_eq!((partition.start(), partition.end()), (Offset(4), Offset(10)));
+        assert_eq!(
+            (partition.start(), partition.end()),
+            (Offset(4), Offset(10))
+        );
     }
 
     #[test]
     fn batches_with_a_gap_or_an_overlap_are_damage() {
-        assert!(matches!(built(&[(0, 2), (3, 1)]), Err(LogError::Damaged { offset: Offset(3), .. })));
-        assert!(matches!(built(&[(0, 2), (1, 1)]), Err(LogError::Damaged { offset: Offset(1), .. })));
+        assert!(matches!(
+            built(&[(0, 2), (3, 1)]),
+            Err(LogError::Damaged {
+                offset: Offset(3),
+                ..
+            })
+        ));
+        assert!(matches!(
+            built(&[(0, 2), (1, 1)]),
+            Err(LogError::Damaged {
+                offset: Offset(1),
+                ..
+            })
+        ));
     }
 
     #[test]
     fn a_batch_takes_the_place_of_those_it_covers() {
         let mut partition = built(&[(0, 2), (2, 2), (4, 2), (6, 2)]).unwrap();
-        partition.replace(Stored { base: Offset(2), extent: Extent { span: 4, count: 1 } });
-        let bases: Vec<_> = partition.batches.iter().map(|stored| stored.base.0).collect();
+        partition.replace(Stored {
+            base: Offset(2),
+            extent: Extent { span: 4, count: 1 },
+        });
+        let bases: Vec<_> = partition
+            .batches
+            .iter()
+            .map(|stored| stored.base.0)
+            .collect();
         assert_eq!(bases, [0, 2, 6]);
         assert_eq!(partition.end(), Offset(8));
     }

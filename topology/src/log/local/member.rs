@@ -22,12 +22,20 @@ pub(super) struct LocalMember<S: Storage> {
 impl<S: Storage> LocalMember<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, group: Group, id: MemberId) -> Self {
         // sees the log as changed: its first poll does not wait
-        Self { shared, group, id, seen: 0 }
+        Self {
+            shared,
+            group,
+            id,
+            seen: 0,
+        }
     }
 
     fn ownership_changes(&self) -> Vec<Ownership> {
         let mut order = lock(&self.shared.order);
-        order.groups.get_mut(&self.group).map_or_else(Vec::new, |group| group.changes(self.id))
+        order
+            .groups
+            .get_mut(&self.group)
+            .map_or_else(Vec::new, |group| group.changes(self.id))
     }
 }
 
@@ -42,8 +50,9 @@ impl<S: Storage> Member for LocalMember<S> {
                 self.seen = *changes;
                 return Ok(ownership);
             }
-            let left =
-                until.map_or(timeout, |until| until.saturating_duration_since(Instant::now()));
+            let left = until.map_or(timeout, |until| {
+                until.saturating_duration_since(Instant::now())
+            });
             if left.is_zero() {
                 return Ok(ownership);
             }
@@ -62,7 +71,11 @@ impl<S: Storage> Member for LocalMember<S> {
     }
 
     fn commit(&mut self, step: Step) -> Result<(), CommitError> {
-        let Step { writes, progress, durability } = step;
+        let Step {
+            writes,
+            progress,
+            durability,
+        } = step;
         let shards: Vec<_> = writes
             .iter()
             .map(|write| write.shard)
@@ -72,13 +85,17 @@ impl<S: Storage> Member for LocalMember<S> {
         let committed = self.shared.check_progress(&self.group, progress)?;
         let mut order = lock(&self.shared.order);
         let group = order.groups.get(&self.group);
-        if !shards.iter().all(|shard| group.is_some_and(|group| group.owns(self.id, *shard))) {
+        if !shards
+            .iter()
+            .all(|shard| group.is_some_and(|group| group.owns(self.id, *shard)))
+        {
             return Err(CommitError::Fenced);
         }
         if self.shared.faults.aborts_commit() {
             return Err(CommitError::Aborted);
         }
-        self.shared.apply(&mut order, prepared, committed, durability)?;
+        self.shared
+            .apply(&mut order, prepared, committed, durability)?;
         drop(order);
         self.shared.signal();
         Ok(())
