@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::Result;
 use sealpost_schemas::codec;
 use sealpost_schemas::record::{
-    Action, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement, Subscriber, SubscriberStatus,
+    Action, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement, Subscriber,
+    SubscriberStatus,
 };
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
 use sealpost_topology::types::Shard;
@@ -146,7 +147,9 @@ impl Books {
 
 fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.len()]) {
     for call in &kind.calls {
-        let Some(books) = by_channel.get_mut(call.channel.index()) else { continue };
+        let Some(books) = by_channel.get_mut(call.channel.index()) else {
+            continue;
+        };
         match call.outcome {
             Some(Outcome::Sent) => books.sent += 1,
             Some(Outcome::Failed) => books.failed += 1,
@@ -161,10 +164,13 @@ fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.le
 /// # Errors
 /// When the log failed.
 pub fn newest_version(deployment: &Deployment, period: Period) -> Result<Version> {
-    let retries = deployment.commands()?.into_iter().filter_map(|command| match command.action {
-        Action::Retry(retry) if retry.period == period => Some(retry.version),
-        _ => None,
-    });
+    let retries = deployment
+        .commands()?
+        .into_iter()
+        .filter_map(|command| match command.action {
+            Action::Retry(retry) if retry.period == period => Some(retry.version),
+            _ => None,
+        });
     Ok(retries.max().unwrap_or_default())
 }
 
@@ -172,7 +178,11 @@ pub fn newest_version(deployment: &Deployment, period: Period) -> Result<Version
 ///
 /// # Errors
 /// When the log failed, or a state cannot be read.
-pub fn send_states(deployment: &Deployment, shard: Shard, period: Period) -> Result<HashMap<Vec<u8>, SendState>> {
+pub fn send_states(
+    deployment: &Deployment,
+    shard: Shard,
+    period: Period,
+) -> Result<HashMap<Vec<u8>, SendState>> {
     let suffix = format!("/{period}");
     let mut last: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     deployment.scan(&deployment.topics().send_state, shard, |_, key, value| {
@@ -181,7 +191,9 @@ pub fn send_states(deployment: &Deployment, shard: Shard, period: Period) -> Res
         }
         Ok(())
     })?;
-    last.into_iter().map(|(key, value)| Ok((key, codec::decode(&value)?))).collect()
+    last.into_iter()
+        .map(|(key, value)| Ok((key, codec::decode(&value)?)))
+        .collect()
 }
 
 fn active_subscribers(deployment: &Deployment, shard: Shard) -> Result<u64> {
@@ -211,7 +223,12 @@ pub fn dead_letters(deployment: &Deployment) -> Result<Vec<DeadLetter>> {
     for shard in deployment.shards() {
         deployment.scan(&deployment.topics().dead_letters, shard, |_, _, value| {
             if let Ok(letter) = codec::decode::<DeadLetter>(value) {
-                let id = (letter.stage.clone(), letter.source.clone(), letter.partition, letter.position);
+                let id = (
+                    letter.stage.clone(),
+                    letter.source.clone(),
+                    letter.partition,
+                    letter.position,
+                );
                 letters.entry(id).or_insert((came, letter));
                 came += 1;
             } else if let Ok(mark) = codec::decode::<Requeued>(value) {

@@ -34,7 +34,12 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the embedded log and the simulated provider's ledger are
-    #[arg(long, global = true, value_name = "DIR", default_value = "sealpost-data")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "sealpost-data"
+    )]
     data_dir: PathBuf,
     /// Answer as JSON
     #[arg(long, global = true)]
@@ -144,7 +149,11 @@ impl Scene {
 /// Whatever went wrong; [`crate::usage_error::UsageError`] if it is the caller's to mend.
 pub fn execute(cli: Cli) -> Result<()> {
     let config = Config::load(cli.config.as_deref()).map_err(usage)?;
-    let scene = Scene { config, data_dir: cli.data_dir, json: cli.json };
+    let scene = Scene {
+        config,
+        data_dir: cli.data_dir,
+        json: cli.json,
+    };
     match cli.command {
         Command::Demo(arguments) => demo::execute(&scene, &arguments),
         Command::Keys(command) => keys::execute(&scene, &command),
@@ -161,7 +170,11 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Replay(arguments) => replay::execute(&scene, &arguments),
         Command::Topology { mermaid } => {
             let graph = Pipeline::new(Topics::new(&scene.config.log.topic_prefix)).graph();
-            let text = if mermaid { graph.to_mermaid() } else { graph.to_text() };
+            let text = if mermaid {
+                graph.to_mermaid()
+            } else {
+                graph.to_text()
+            };
             scene.answer(&serde_json::json!({ "mermaid": graph.to_mermaid() }), &text)
         }
     }

@@ -105,7 +105,9 @@ pub struct KeysConfig {
 
 impl Default for KeysConfig {
     fn default() -> Self {
-        Self { file: PathBuf::from("keys.json") }
+        Self {
+            file: PathBuf::from("keys.json"),
+        }
     }
 }
 
@@ -129,7 +131,10 @@ pub struct PolicyConfig {
 
 impl Default for PolicyConfig {
     fn default() -> Self {
-        Self { channels: vec![Channel::Email, Channel::Sms, Channel::Kakao], attempts_per_channel: 3 }
+        Self {
+            channels: vec![Channel::Email, Channel::Sms, Channel::Kakao],
+            attempts_per_channel: 3,
+        }
     }
 }
 
@@ -230,7 +235,10 @@ pub struct RunConfig {
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self { workers: None, grace_ms: 10_000 }
+        Self {
+            workers: None,
+            grace_ms: 10_000,
+        }
     }
 }
 
@@ -279,7 +287,9 @@ impl Config {
         let mut seen = Vec::new();
         for channel in &self.policy.channels {
             if seen.contains(channel) {
-                bail!("policy.channels names {channel} twice: a channel occurs at most once in a route");
+                bail!(
+                    "policy.channels names {channel} twice: a channel occurs at most once in a route"
+                );
             }
             seen.push(*channel);
         }
@@ -297,17 +307,27 @@ impl Config {
                 bail!("channels.{channel}.max_in_flight must be at least 1");
             }
             if settings.rate_per_second == Some(0) {
-                bail!("channels.{channel}.rate_per_second must be at least 1; leave it out for no limit");
+                bail!(
+                    "channels.{channel}.rate_per_second must be at least 1; leave it out for no limit"
+                );
             }
             if !(0.0..=1.0).contains(&settings.failure_rate) {
                 bail!("channels.{channel}.failure_rate must be from 0 to 1");
             }
-            if settings.start_within_ms <= 0 || settings.provider_grace_ms < 0 || settings.backoff_ms <= 0 {
-                bail!("channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0");
+            if settings.start_within_ms <= 0
+                || settings.provider_grace_ms < 0
+                || settings.backoff_ms <= 0
+            {
+                bail!(
+                    "channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
+                );
             }
         }
         if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
-            bail!("time_zone = {:?} is no known zone: use an IANA name such as Asia/Seoul", self.time_zone);
+            bail!(
+                "time_zone = {:?} is no known zone: use an IANA name such as Asia/Seoul",
+                self.time_zone
+            );
         }
         Ok(())
     }
@@ -331,22 +351,34 @@ impl Config {
     #[must_use]
     pub fn workers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.run.workers.unwrap_or(cores).clamp(1, self.log.partitions as usize)
+        self.run
+            .workers
+            .unwrap_or(cores)
+            .clamp(1, self.log.partitions as usize)
     }
 }
 
 /// An error of the parser without its drawing of the place, which takes several lines.
 fn one_line(text: &str) -> String {
-    let drawn = |line: &str| line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().starts_with('|');
-    let told: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !drawn(line)).collect();
+    let drawn = |line: &str| {
+        line.trim_start_matches(|c: char| c.is_ascii_digit())
+            .trim_start()
+            .starts_with('|')
+    };
+    let told: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !drawn(line))
+        .collect();
     told.join("; ")
 }
 
 /// A duration such as `24h`, `15 minutes`, `10s`.
 fn duration_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let duration: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| serde::de::Error::custom("expected a duration such as \"24h\", \"15m\" or \"10s\""))?;
-    i64::try_from(duration.as_millis()).map_err(|_| serde::de::Error::custom("the duration is too long"))
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| {
+        serde::de::Error::custom("expected a duration such as \"24h\", \"15m\" or \"10s\"")
+    })?;
+    i64::try_from(duration.as_millis())
+        .map_err(|_| serde::de::Error::custom("the duration is too long"))
 }

@@ -56,18 +56,26 @@ impl Deployment {
     pub fn open(config: Config, data_dir: &Path, role: Role) -> Result<Self> {
         if config.log.backend == Backend::Kafka {
             return Err(UsageError(
-                "log.backend = \"kafka\" is not built into this version: use \"embedded\"".to_owned(),
+                "log.backend = \"kafka\" is not built into this version: use \"embedded\""
+                    .to_owned(),
             )
             .into());
         }
         let opened = Host::open(data_dir, role, config.log.partitions, Arc::new(now_ms))?;
         let log = opened.log();
         let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
+        // whoever comes first makes them: the host serves others before it has got this far itself
+        log.create(&pipeline.topic_specs())?;
         if !opened.is_remote() {
-            log.create(&pipeline.topic_specs())?;
             hold_inputs_back(&*log, &pipeline)?;
         }
-        Ok(Self { config, data_dir: data_dir.to_owned(), pipeline, log, opened })
+        Ok(Self {
+            config,
+            data_dir: data_dir.to_owned(),
+            pipeline,
+            log,
+            opened,
+        })
     }
 
     /// The topics.
@@ -127,20 +135,33 @@ impl Deployment {
         let issued_at = now();
         let command_id = new_command_id()?;
         let mut failed = None;
-        self.log.append_cut(&[topics.usage.clone(), topics.subscribers.clone()], &mut |end| {
-            let copies = self.shards().map(|shard| {
-                let action = action(end(&topics.usage, shard), end(&topics.subscribers, shard));
-                let command = Command { command_id: command_id.clone(), issued_at, action };
-                let value = codec::encode(&command)?;
-                let mut batch = Batch::default();
-                batch.push(command_id.as_bytes(), Some(&value));
-                Ok(Write { topic: topics.control.clone(), shard, batch })
-            });
-            copies.collect::<Result<_, codec::CodecError>>().unwrap_or_else(|error| {
-                failed = Some(error);
-                Vec::new()
-            })
-        })?;
+        self.log.append_cut(
+            &[topics.usage.clone(), topics.subscribers.clone()],
+            &mut |end| {
+                let copies = self.shards().map(|shard| {
+                    let action = action(end(&topics.usage, shard), end(&topics.subscribers, shard));
+                    let command = Command {
+                        command_id: command_id.clone(),
+                        issued_at,
+                        action,
+                    };
+                    let value = codec::encode(&command)?;
+                    let mut batch = Batch::default();
+                    batch.push(command_id.as_bytes(), Some(&value));
+                    Ok(Write {
+                        topic: topics.control.clone(),
+                        shard,
+                        batch,
+                    })
+                });
+                copies
+                    .collect::<Result<_, codec::CodecError>>()
+                    .unwrap_or_else(|error| {
+                        failed = Some(error);
+                        Vec::new()
+                    })
+            },
+        )?;
         match failed {
             None => Ok(command_id),
             Some(error) => Err(error.into()),
@@ -177,7 +198,11 @@ fn hold_inputs_back(log: &dyn Log, pipeline: &Pipeline) -> Result<()> {
         for input in &stage.inputs {
             for shard in (0..log.partitions()).map(Shard) {
                 if log.committed(&stage.group, &input.topic, shard)?.is_none() {
-                    begin.push(Progress { topic: input.topic.clone(), shard, offset: Offset(0) });
+                    begin.push(Progress {
+                        topic: input.topic.clone(),
+                        shard,
+                        offset: Offset(0),
+                    });
                 }
             }
         }
@@ -218,7 +243,9 @@ pub fn key_ring(config: &Config) -> Result<KeyRing> {
             file.display()
         ))
     })?;
-    KeyRing::from_json(&text).map_err(|error| usage(anyhow::Error::new(error).context(format!("the key ring {}", file.display()))))
+    KeyRing::from_json(&text).map_err(|error| {
+        usage(anyhow::Error::new(error).context(format!("the key ring {}", file.display())))
+    })
 }
 
 /// Reads the catalogue; the built-in one if none is configured.
@@ -226,10 +253,17 @@ pub fn key_ring(config: &Config) -> Result<KeyRing> {
 /// # Errors
 /// When it is missing or wrong; says where.
 pub fn catalog(config: &Config) -> Result<Catalog> {
-    let Some(file) = &config.catalog.file else { return Ok(Catalog::built_in()) };
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| UsageError(format!("the catalogue {} cannot be read: {error}", file.display())))?;
-    Catalog::from_toml(&text).map_err(|error| usage(anyhow::Error::new(error).context(file.display().to_string())))
+    let Some(file) = &config.catalog.file else {
+        return Ok(Catalog::built_in());
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        UsageError(format!(
+            "the catalogue {} cannot be read: {error}",
+            file.display()
+        ))
+    })?;
+    Catalog::from_toml(&text)
+        .map_err(|error| usage(anyhow::Error::new(error).context(file.display().to_string())))
 }
 
 /// The templates' sources: those that are built in.

@@ -44,7 +44,11 @@ impl Server {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub fn serve(listen: SocketAddr, runtime: &tokio::runtime::Runtime, metrics: Arc<Metrics>) -> Result<Server> {
+pub fn serve(
+    listen: SocketAddr,
+    runtime: &tokio::runtime::Runtime,
+    metrics: Arc<Metrics>,
+) -> Result<Server> {
     let ready = Arc::new(AtomicBool::new(false));
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind(listen))
@@ -55,7 +59,11 @@ pub fn serve(listen: SocketAddr, runtime: &tokio::runtime::Runtime, metrics: Arc
         .route(
             "/metrics",
             get(async move || match metrics.text() {
-                Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text),
+                Ok(text) => (
+                    StatusCode::OK,
+                    [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
+                    text,
+                ),
                 Err(_) => (
                     StatusCode::INTERNAL_SERVER_ERROR,
                     [(header::CONTENT_TYPE, "text/plain")],
@@ -70,7 +78,10 @@ pub fn serve(listen: SocketAddr, runtime: &tokio::runtime::Runtime, metrics: Arc
                 if is_ready.load(Ordering::SeqCst) {
                     (StatusCode::OK, "ready\n")
                 } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "not ready: stores are being read back, or it is stopping\n")
+                    (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "not ready: stores are being read back, or it is stopping\n",
+                    )
                 }
             }),
         );

@@ -25,11 +25,12 @@ impl Metrics {
     /// None in practice: the names are fixed and each is registered once.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let vec = |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
+        let vec =
+            |name: &str, help: &str, label: &str| -> Result<IntCounterVec, prometheus::Error> {
+                let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
+                registry.register(Box::new(counter.clone()))?;
+                Ok(counter)
+            };
         let one = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
             let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone()))?;
@@ -41,14 +42,38 @@ impl Metrics {
         )?;
         registry.register(Box::new(workers.clone()))?;
         Ok(Self {
-            usage_events: vec("sealpost_usage_events_total", "Usage events by what became of them.", "result")?,
+            usage_events: vec(
+                "sealpost_usage_events_total",
+                "Usage events by what became of them.",
+                "result",
+            )?,
             statements: one("sealpost_statements_total", "Statements settled.")?,
-            dead_letters: vec("sealpost_dead_letters_total", "Records refused, by stage.", "stage")?,
+            dead_letters: vec(
+                "sealpost_dead_letters_total",
+                "Records refused, by stage.",
+                "stage",
+            )?,
             rendered: one("sealpost_messages_rendered_total", "Messages rendered.")?,
-            route_events: vec("sealpost_route_events_total", "What happened to routes.", "event")?,
-            calls: vec("sealpost_calls_total", "Calls of providers by outcome; `intent` counts intents written.", "outcome")?,
-            dropped: vec("sealpost_dropped_total", "Records that a replay brought again and that were dropped, by stage.", "stage")?,
-            opened: vec("sealpost_decryptions_total", "Sealed values opened, by purpose.", "purpose")?,
+            route_events: vec(
+                "sealpost_route_events_total",
+                "What happened to routes.",
+                "event",
+            )?,
+            calls: vec(
+                "sealpost_calls_total",
+                "Calls of providers by outcome; `intent` counts intents written.",
+                "outcome",
+            )?,
+            dropped: vec(
+                "sealpost_dropped_total",
+                "Records that a replay brought again and that were dropped, by stage.",
+                "stage",
+            )?,
+            opened: vec(
+                "sealpost_decryptions_total",
+                "Sealed values opened, by purpose.",
+                "purpose",
+            )?,
             workers,
             registry,
         })
@@ -56,34 +81,45 @@ impl Metrics {
 
     /// What settle did.
     pub fn settled(&self, counts: settle::Counts) {
-        let events = |result: &str, count: u64| self.usage_events.with_label_values(&[result]).inc_by(count);
+        let events =
+            |result: &str, count: u64| self.usage_events.with_label_values(&[result]).inc_by(count);
         events("counted", counts.events);
         events("duplicate", counts.duplicates);
         events("late", counts.late);
         self.statements.inc_by(counts.statements);
-        self.dead_letters.with_label_values(&["settle"]).inc_by(counts.refused);
-        self.dropped.with_label_values(&["settle"]).inc_by(counts.duplicates);
+        self.dead_letters
+            .with_label_values(&["settle"])
+            .inc_by(counts.refused);
+        self.dropped
+            .with_label_values(&["settle"])
+            .inc_by(counts.duplicates);
     }
 
     /// What render did.
     pub fn routed(&self, counts: route::Counts) {
         self.rendered.inc_by(counts.rendered);
-        let event = |event: &str, count: u64| self.route_events.with_label_values(&[event]).inc_by(count);
+        let event =
+            |event: &str, count: u64| self.route_events.with_label_values(&[event]).inc_by(count);
         event("held", counts.held);
         event("exhausted", counts.exhausted);
         event("unrenderable", counts.unrenderable);
-        self.dropped.with_label_values(&["render"]).inc_by(counts.replayed + counts.stale);
+        self.dropped
+            .with_label_values(&["render"])
+            .inc_by(counts.replayed + counts.stale);
     }
 
     /// What send did.
     pub fn sent(&self, counts: gate::Counts) {
-        let call = |outcome: &str, count: u64| self.calls.with_label_values(&[outcome]).inc_by(count);
+        let call =
+            |outcome: &str, count: u64| self.calls.with_label_values(&[outcome]).inc_by(count);
         call("intent", counts.intents);
         call("sent", counts.sent);
         call("failed", counts.failed);
         call("unknown", counts.unknown);
         call("doubt", counts.doubts);
-        self.dropped.with_label_values(&["send"]).inc_by(counts.dropped + counts.repeated);
+        self.dropped
+            .with_label_values(&["send"])
+            .inc_by(counts.dropped + counts.repeated);
     }
 
     /// How many values of a purpose have been opened since the start.
@@ -94,7 +130,9 @@ impl Metrics {
 
     /// What the workers of a stage hold now.
     pub fn holds(&self, stage: &str, what: &str, amount: u64) {
-        self.workers.with_label_values(&[stage, what]).set(amount.cast_signed());
+        self.workers
+            .with_label_values(&[stage, what])
+            .set(amount.cast_signed());
     }
 
     /// Messages that have been taken by a provider since the start.

@@ -39,32 +39,58 @@ impl Pipeline {
         let settle = StageSpec {
             name: "settle",
             group: topics.group("settle"),
-            inputs: vec![command(&topics.control), data(&topics.subscribers), data(&topics.usage)],
+            inputs: vec![
+                command(&topics.control),
+                data(&topics.subscribers),
+                data(&topics.usage),
+            ],
             outputs: vec![topics.statements.clone(), topics.dead_letters.clone()],
-            stores: vec![StoreSpec { name: "accounts", changelog: topics.settle_accounts.clone() }],
+            stores: vec![StoreSpec {
+                name: "accounts",
+                changelog: topics.settle_accounts.clone(),
+            }],
             effect_durability: Durability::Process,
             note: "keeps the totals and turns a close into statements; opens nothing",
         };
         let render = StageSpec {
             name: "render",
             group: topics.group("render"),
-            inputs: vec![command(&topics.control), data(&topics.statements), data(&topics.deliveries)],
+            inputs: vec![
+                command(&topics.control),
+                data(&topics.statements),
+                data(&topics.deliveries),
+            ],
             outputs: vec![topics.dispatches.clone(), topics.dead_letters.clone()],
-            stores: vec![StoreSpec { name: "routes", changelog: topics.render_routes.clone() }],
+            stores: vec![StoreSpec {
+                name: "routes",
+                changelog: topics.render_routes.clone(),
+            }],
             effect_durability: Durability::Process,
             note: "owns the route, renders and masks for the channel at hand; needs the profile key",
         };
         let send = StageSpec {
             name: "send",
             group: topics.group("send"),
-            inputs: vec![command(&topics.control), data(&topics.dispatches), data(&topics.receipts)],
+            inputs: vec![
+                command(&topics.control),
+                data(&topics.dispatches),
+                data(&topics.receipts),
+            ],
             outputs: vec![topics.deliveries.clone(), topics.dead_letters.clone()],
-            stores: vec![StoreSpec { name: "send-state", changelog: topics.send_state.clone() }],
+            stores: vec![StoreSpec {
+                name: "send-state",
+                changelog: topics.send_state.clone(),
+            }],
             // an intent must outlive whatever its call outlives
             effect_durability: Durability::Machine,
             note: "intent, call, outcome: the only stage that opens a destination and touches the world; needs the destination key",
         };
-        Self { settle: Arc::new(settle), render: Arc::new(render), send: Arc::new(send), topics }
+        Self {
+            settle: Arc::new(settle),
+            render: Arc::new(render),
+            send: Arc::new(send),
+            topics,
+        }
     }
 
     /// Every topic as it must be.
@@ -86,7 +112,12 @@ impl Pipeline {
             &topics.settle_accounts,
             &topics.render_routes,
         ];
-        let spec = |cleanup| move |topic: &Topic| TopicSpec { topic: topic.clone(), cleanup };
+        let spec = |cleanup| {
+            move |topic: &Topic| TopicSpec {
+                topic: topic.clone(),
+                cleanup,
+            }
+        };
         keep.into_iter()
             .map(spec(Cleanup::Keep))
             .chain(compact.into_iter().map(spec(Cleanup::Compact)))
@@ -99,15 +130,24 @@ impl Pipeline {
         let stages = [&self.settle, &self.render, &self.send];
         Graph {
             topics: self.topic_specs(),
-            stages: stages.into_iter().map(|stage| StageSpec::clone(stage)).collect(),
+            stages: stages
+                .into_iter()
+                .map(|stage| StageSpec::clone(stage))
+                .collect(),
         }
     }
 }
 
 fn command(topic: &Topic) -> InputSpec {
-    InputSpec { topic: topic.clone(), role: Role::Command }
+    InputSpec {
+        topic: topic.clone(),
+        role: Role::Command,
+    }
 }
 
 fn data(topic: &Topic) -> InputSpec {
-    InputSpec { topic: topic.clone(), role: Role::Data }
+    InputSpec {
+        topic: topic.clone(),
+        role: Role::Data,
+    }
 }

@@ -6,7 +6,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 #[must_use]
 pub fn bar(what: &'static str, total: u64) -> ProgressBar {
     // indicatif hides itself where stderr is no terminal
-    let bar = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
+    let bar =
+        ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr());
     let template = if total > 0 {
         "{prefix:10} [{bar:32}] {human_pos}/{human_len} {per_sec} {eta}"
     } else {

@@ -92,16 +92,27 @@ impl DeadLetterWriter {
     /// A writer for a stage. Without a key for dead letters the original stays where it is.
     #[must_use]
     pub fn new(stage: &'static str, keys: Arc<KeyRing>) -> Self {
-        Self { stage, keys, encoder: Encoder::new(), scratch: Vec::new() }
+        Self {
+            stage,
+            keys,
+            encoder: Encoder::new(),
+            scratch: Vec::new(),
+        }
     }
 
     /// Refuses one record.
     ///
     /// # Errors
     /// [`ProcessError::Stop`] if it cannot be sealed or encoded.
-    pub fn write(&mut self, refused: &RefusedRecord<'_>, out: &mut Batch) -> Result<(), ProcessError> {
+    pub fn write(
+        &mut self,
+        refused: &RefusedRecord<'_>,
+        out: &mut Batch,
+    ) -> Result<(), ProcessError> {
         let raw = if self.keys.has(KeyPurpose::DeadLetter) {
-            let sealed = self.keys.seal(Purpose::DeadLetterRaw, refused.user_id, refused.raw);
+            let sealed = self
+                .keys
+                .seal(Purpose::DeadLetterRaw, refused.user_id, refused.raw);
             Some(sealed.map_err(|error| ProcessError::Stop(error.to_string()))?)
         } else {
             None
@@ -126,7 +137,13 @@ impl DeadLetterWriter {
     }
 
     /// Refuses a record that cannot be read.
-    fn malformed(&mut self, topic: &Topic, shard: Shard, record: &Record<'_>, out: &mut Batch) -> Result<(), ProcessError> {
+    fn malformed(
+        &mut self,
+        topic: &Topic,
+        shard: Shard,
+        record: &Record<'_>,
+        out: &mut Batch,
+    ) -> Result<(), ProcessError> {
         // the key is the user id if the producer kept to the contract
         let user = std::str::from_utf8(record.key)
             .ok()
@@ -157,7 +174,9 @@ fn emit<R: codec::Record>(
     out: &mut Batch,
 ) -> Result<(), ProcessError> {
     scratch.clear();
-    encoder.encode(record, scratch).map_err(|error| ProcessError::Stop(error.to_string()))?;
+    encoder
+        .encode(record, scratch)
+        .map_err(|error| ProcessError::Stop(error.to_string()))?;
     out.push(key.as_bytes(), Some(scratch));
     Ok(())
 }

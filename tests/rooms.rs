@@ -23,7 +23,12 @@ fn built_from(package: &str) -> BTreeSet<String> {
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
+        .map(|package| {
+            (
+                package["id"].as_str().unwrap(),
+                package["name"].as_str().unwrap(),
+            )
+        })
         .collect();
     let edges: BTreeMap<&str, Vec<&str>> = metadata["resolve"]["nodes"]
         .as_array()
@@ -31,13 +36,23 @@ fn built_from(package: &str) -> BTreeSet<String> {
         .iter()
         .map(|node| {
             let normal = node["deps"].as_array().unwrap().iter().filter(|dep| {
-                dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null())
+                dep["dep_kinds"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|kind| kind["kind"].is_null())
             });
-            (node["id"].as_str().unwrap(), normal.map(|dep| dep["pkg"].as_str().unwrap()).collect())
+            (
+                node["id"].as_str().unwrap(),
+                normal.map(|dep| dep["pkg"].as_str().unwrap()).collect(),
+            )
         })
         .collect();
-    let mut waiting: Vec<&str> =
-        names.iter().filter(|(_, name)| **name == package).map(|(id, _)| *id).collect();
+    let mut waiting: Vec<&str> = names
+        .iter()
+        .filter(|(_, name)| **name == package)
+        .map(|(id, _)| *id)
+        .collect();
     assert_eq!(waiting.len(), 1, "{package} is one package");
     let mut seen = BTreeSet::new();
     while let Some(id) = waiting.pop() {
@@ -51,23 +66,48 @@ fn built_from(package: &str) -> BTreeSet<String> {
 fn check(package: &str, forbidden: &[&str]) {
     let built_from = built_from(package);
     for name in forbidden {
-        assert!(!built_from.contains(*name), "{package} must not be built from {name}");
+        assert!(
+            !built_from.contains(*name),
+            "{package} must not be built from {name}"
+        );
     }
 }
 
 #[test]
 fn schemas_know_no_runtime_no_engine_and_no_operator() {
-    check("sealpost-schemas", &["tokio", "rdkafka", "fjall", "sealpost-topology", "sealpost-operators"]);
+    check(
+        "sealpost-schemas",
+        &[
+            "tokio",
+            "rdkafka",
+            "fjall",
+            "sealpost-topology",
+            "sealpost-operators",
+        ],
+    );
 }
 
 #[test]
 fn operators_know_no_runtime_no_engine_and_no_log() {
-    check("sealpost-operators", &["tokio", "rdkafka", "fjall", "reqwest", "hyper", "sealpost-topology"]);
+    check(
+        "sealpost-operators",
+        &[
+            "tokio",
+            "rdkafka",
+            "fjall",
+            "reqwest",
+            "hyper",
+            "sealpost-topology",
+        ],
+    );
 }
 
 #[test]
 fn the_runtime_knows_no_record_and_no_operator() {
-    check("sealpost-topology", &["sealpost-schemas", "sealpost-operators", "aes-siv"]);
+    check(
+        "sealpost-topology",
+        &["sealpost-schemas", "sealpost-operators", "aes-siv"],
+    );
 }
 
 /// Lines of a crate's sources that name one of `words`, comments aside.
@@ -83,22 +123,38 @@ fn lines_naming(folder: &str, words: &[&str]) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut |path| {
-        for (number, line) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
-            let code = line.split("//").next().unwrap_or_default();
-            if words.iter().any(|word| code.contains(word)) {
-                found.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+    visit(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+        &mut |path| {
+            for (number, line) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                if words.iter().any(|word| code.contains(word)) {
+                    found.push(format!(
+                        "{}:{}: {}",
+                        path.display(),
+                        number + 1,
+                        line.trim()
+                    ));
+                }
             }
-        }
-    });
+        },
+    );
     found
 }
 
 #[test]
 fn pure_code_reads_no_clock_no_chance_no_environment_and_no_file() {
     let words = [
-        "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "std::env", "std::fs",
-        "std::net", "std::thread", "getrandom", "rand::",
+        "SystemTime",
+        "Instant::now",
+        "Timestamp::now",
+        "Zoned::now",
+        "std::env",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "getrandom",
+        "rand::",
     ];
     for folder in ["operators/src", "schemas/src"] {
         let found = lines_naming(folder, &words);

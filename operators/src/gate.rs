@@ -30,8 +30,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use sealpost_schemas::record::{
-    Action, Call, Command, Delivery, Dispatch, KindState, Outcome, Resolution, RouteNotice, SendState, Standing,
-    State,
+    Action, Call, Command, Delivery, Dispatch, KindState, Outcome, Resolution, RouteNotice,
+    SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Kind, MessageKey, Period, Timestamp, UserId, Version, codec};
 
@@ -111,7 +111,13 @@ impl CallId {
     /// Its message key.
     #[must_use]
     pub fn message_key(&self) -> MessageKey {
-        MessageKey::new(self.period, self.user_id, self.kind, self.version, self.channel)
+        MessageKey::new(
+            self.period,
+            self.user_id,
+            self.kind,
+            self.version,
+            self.channel,
+        )
     }
 }
 
@@ -313,7 +319,12 @@ impl Gate {
     ///
     /// # Errors
     /// [`OperatorError::Stop`] if the send state cannot be read: without it nothing may be sent.
-    pub fn on_dispatch(&mut self, offset: u64, dispatch: Dispatch, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    pub fn on_dispatch(
+        &mut self,
+        offset: u64,
+        dispatch: Dispatch,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         let id = CallId::of(&dispatch);
         if self.tracked.contains_key(&id) {
             self.counts.dropped += 1;
@@ -321,9 +332,15 @@ impl Gate {
         }
         let mut state = load(scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
-        let call = kind.calls.iter().find(|call| (call.version, call.channel) == (id.version, id.channel));
+        let call = kind
+            .calls
+            .iter()
+            .find(|call| (call.version, call.channel) == (id.version, id.channel));
         match call {
-            Some(Call { outcome: Some(outcome), .. }) if *outcome != Outcome::Unknown || kind.state == State::Unknown => {
+            Some(Call {
+                outcome: Some(outcome),
+                ..
+            }) if *outcome != Outcome::Unknown || kind.state == State::Unknown => {
                 // the route may have lost what it was told: say it again, call nobody
                 self.counts.repeated += 1;
                 let delivery = delivery(id, call, *outcome, scope.now);
@@ -335,7 +352,11 @@ impl Gate {
                 self.track(offset, dispatch, id, Stage::Waiting);
                 return Ok(());
             }
-            Some(Call { outcome: None, deadline_at, .. }) => {
+            Some(Call {
+                outcome: None,
+                deadline_at,
+                ..
+            }) => {
                 // an intent of an earlier incarnation, whose call may be on the line
                 let rule = self.rule(id.channel);
                 let settled_at = deadline_at.plus_ms(rule.grace_ms);
@@ -364,7 +385,11 @@ impl Gate {
     ///
     /// # Errors
     /// [`OperatorError::Stop`].
-    pub fn on_notice(&mut self, notice: &RouteNotice, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    pub fn on_notice(
+        &mut self,
+        notice: &RouteNotice,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         let mut state = load(scope.table, notice.user_id, notice.period)?;
         let kind = kind_state(&mut state, notice.kind, scope.now);
         let shut = matches!(kind.state, State::Sending | State::Sent | State::Unknown)
@@ -374,7 +399,8 @@ impl Gate {
             Standing::Failed => State::Failed,
             Standing::Suppressed => State::Suppressed,
         };
-        let told = (kind.state, kind.version, kind.held_until) == (standing, notice.version, notice.held_until);
+        let told = (kind.state, kind.version, kind.held_until)
+            == (standing, notice.version, notice.held_until);
         // a route does not come back within a round: a replay does
         let ended = (kind.state, kind.version) == (State::Failed, notice.version);
         if shut || notice.version < kind.version || told || ended {
@@ -393,7 +419,11 @@ impl Gate {
     ///
     /// # Errors
     /// [`OperatorError::Stop`].
-    pub fn on_receipt(&mut self, receipt: &Delivery, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    pub fn on_receipt(
+        &mut self,
+        receipt: &Delivery,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         let id = CallId {
             user_id: receipt.user_id,
             period: receipt.period,
@@ -407,17 +437,36 @@ impl Gate {
             return Ok(());
         }
         let reason = receipt.reason.as_deref().unwrap_or("receipt");
-        self.conclude(id, receipt.outcome, reason, receipt.provider_message_id.clone(), Conclude::Receipt, scope)
+        self.conclude(
+            id,
+            receipt.outcome,
+            reason,
+            receipt.provider_message_id.clone(),
+            Conclude::Receipt,
+            scope,
+        )
     }
 
     /// Whether a call is on the line of this process, or an intent was written after this time.
-    fn called_since(&self, id: CallId, at: Timestamp, scope: &mut Scope<'_>) -> Result<bool, OperatorError> {
-        if self.tracked.get(&id).is_some_and(|tracked| matches!(tracked.stage, Stage::Calling)) {
+    fn called_since(
+        &self,
+        id: CallId,
+        at: Timestamp,
+        scope: &mut Scope<'_>,
+    ) -> Result<bool, OperatorError> {
+        if self
+            .tracked
+            .get(&id)
+            .is_some_and(|tracked| matches!(tracked.stage, Stage::Calling))
+        {
             return Ok(true);
         }
         let mut state = load(scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
-        let call = kind.calls.iter().find(|call| (call.version, call.channel) == (id.version, id.channel));
+        let call = kind
+            .calls
+            .iter()
+            .find(|call| (call.version, call.channel) == (id.version, id.channel));
         let start_within_ms = self.rule(id.channel).start_within_ms;
         Ok(call.is_some_and(|call| at < call.deadline_at.plus_ms(-start_within_ms)))
     }
@@ -426,12 +475,23 @@ impl Gate {
     ///
     /// # Errors
     /// [`OperatorError::Stop`].
-    pub fn on_command(&mut self, command: &Command, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        let Action::Resolve(resolve) = &command.action else { return Ok(()) };
+    pub fn on_command(
+        &mut self,
+        command: &Command,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let Action::Resolve(resolve) = &command.action else {
+            return Ok(());
+        };
         let mut state = load(scope.table, resolve.user_id, resolve.period)?;
         let kind = kind_state(&mut state, resolve.kind, scope.now);
-        let unknown = kind.calls.iter().find(|call| call.outcome == Some(Outcome::Unknown));
-        let Some(call) = unknown.filter(|_| kind.state == State::Unknown) else { return Ok(()) };
+        let unknown = kind
+            .calls
+            .iter()
+            .find(|call| call.outcome == Some(Outcome::Unknown));
+        let Some(call) = unknown.filter(|_| kind.state == State::Unknown) else {
+            return Ok(());
+        };
         let id = CallId {
             user_id: resolve.user_id,
             period: resolve.period,
@@ -450,7 +510,11 @@ impl Gate {
     ///
     /// # Errors
     /// [`OperatorError::Stop`].
-    pub fn on_completion(&mut self, completion: Completion, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    pub fn on_completion(
+        &mut self,
+        completion: Completion,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         match completion {
             Completion::Permits(channel, count) => self.on_permits(channel, count, scope),
             Completion::Answered(id, answer) => self.on_answer(id, answer, scope),
@@ -466,12 +530,22 @@ impl Gate {
     pub fn advance(&mut self, scope: &mut Scope<'_>) -> Result<bool, OperatorError> {
         let mut left = PORTION;
         while left > 0
-            && let Some(timer) = self.timers.first().copied().filter(|(at, ..)| *at <= scope.now)
+            && let Some(timer) = self
+                .timers
+                .first()
+                .copied()
+                .filter(|(at, ..)| *at <= scope.now)
         {
             self.timers.remove(&timer);
             left -= 1;
             let id = timer.2;
-            let Some(Tracked { stage: Stage::Resting(at, then), .. }) = self.tracked.get(&id) else { continue };
+            let Some(Tracked {
+                stage: Stage::Resting(at, then),
+                ..
+            }) = self.tracked.get(&id)
+            else {
+                continue;
+            };
             if *at != timer.0 {
                 continue;
             }
@@ -481,13 +555,16 @@ impl Gate {
             }
         }
         for channel in Channel::ALL {
-            let (Some(waiting), Some(asked)) =
-                (self.waiting.get(channel.index()), self.asked.get_mut(channel.index()))
-            else {
+            let (Some(waiting), Some(asked)) = (
+                self.waiting.get(channel.index()),
+                self.asked.get_mut(channel.index()),
+            ) else {
                 continue;
             };
             if waiting.len() > *asked {
-                scope.effects.push(Effect::AskPermits(channel, waiting.len() - *asked));
+                scope
+                    .effects
+                    .push(Effect::AskPermits(channel, waiting.len() - *asked));
                 *asked = waiting.len();
             }
         }
@@ -495,7 +572,10 @@ impl Gate {
     }
 
     fn rule(&self, channel: Channel) -> ChannelRule {
-        #[allow(clippy::indexing_slicing, reason = "a channel's index is below their number")]
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "a channel's index is below their number"
+        )]
         self.rules[channel.index()]
     }
 
@@ -504,9 +584,21 @@ impl Gate {
             self.timers.insert((at, offset, id));
         }
         let waits = matches!(stage, Stage::Waiting);
-        let certainty = if waits { Certainty::Clear } else { Certainty::Doubt };
+        let certainty = if waits {
+            Certainty::Clear
+        } else {
+            Certainty::Doubt
+        };
         self.unfinished.insert(offset);
-        self.tracked.insert(id, Tracked { offset, dispatch: Box::new(dispatch), stage, certainty });
+        self.tracked.insert(
+            id,
+            Tracked {
+                offset,
+                dispatch: Box::new(dispatch),
+                stage,
+                certainty,
+            },
+        );
         if waits {
             self.line_up(id);
         }
@@ -552,30 +644,52 @@ impl Gate {
         }
     }
 
-    fn on_permits(&mut self, channel: Channel, count: usize, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    fn on_permits(
+        &mut self,
+        channel: Channel,
+        count: usize,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         let mut left = count;
         if let Some(asked) = self.asked.get_mut(channel.index()) {
             *asked = asked.saturating_sub(count);
         }
         while left > 0
-            && let Some(id) = self.waiting.get_mut(channel.index()).and_then(VecDeque::pop_front)
+            && let Some(id) = self
+                .waiting
+                .get_mut(channel.index())
+                .and_then(VecDeque::pop_front)
         {
-            let Some(tracked) = self.tracked.get_mut(&id).filter(|tracked| matches!(tracked.stage, Stage::Waiting))
+            let Some(tracked) = self
+                .tracked
+                .get_mut(&id)
+                .filter(|tracked| matches!(tracked.stage, Stage::Waiting))
             else {
                 continue;
             };
             let mut state = load(scope.table, id.user_id, id.period)?;
             let kind = kind_state(&mut state, id.kind, scope.now);
             let rule = self.rules.get(channel.index()).copied();
-            let deadline_at = scope.now.plus_ms(rule.map_or(0, |rule| rule.start_within_ms));
+            let deadline_at = scope
+                .now
+                .plus_ms(rule.map_or(0, |rule| rule.start_within_ms));
             let grace_ms = rule.map_or(0, |rule| rule.grace_ms);
             // the gate may have shut while this one stood in line
             let open_elsewhere = kind.calls.iter().any(|call| {
                 call.outcome.is_none() && (call.version, call.channel) != (id.version, id.channel)
             });
-            let mine = kind.calls.iter().position(|call| (call.version, call.channel) == (id.version, id.channel));
-            let over = mine.and_then(|place| kind.calls.get(place)).is_some_and(|call| call.outcome.is_some());
-            if open_elsewhere || over || matches!(kind.state, State::Sent | State::Unknown) || id.version < kind.version {
+            let mine = kind
+                .calls
+                .iter()
+                .position(|call| (call.version, call.channel) == (id.version, id.channel));
+            let over = mine
+                .and_then(|place| kind.calls.get(place))
+                .is_some_and(|call| call.outcome.is_some());
+            if open_elsewhere
+                || over
+                || matches!(kind.state, State::Sent | State::Unknown)
+                || id.version < kind.version
+            {
                 self.counts.dropped += 1;
                 self.finish(id);
                 continue;
@@ -585,10 +699,18 @@ impl Gate {
                 Some(call)
                     if doubt
                         && let Some(Doubt::Repeat { window_ms }) = rule.map(|rule| rule.doubt)
-                        && deadline_at.plus_ms(grace_ms) > call.first_intent_at.plus_ms(window_ms) =>
+                        && deadline_at.plus_ms(grace_ms)
+                            > call.first_intent_at.plus_ms(window_ms) =>
                 {
                     // it stood in line too long for the provider to know the key again
-                    self.conclude(id, Outcome::Unknown, "in-doubt", None, Conclude::Counted, scope)?;
+                    self.conclude(
+                        id,
+                        Outcome::Unknown,
+                        "in-doubt",
+                        None,
+                        Conclude::Counted,
+                        scope,
+                    )?;
                     continue;
                 }
                 Some(call) => {
@@ -632,12 +754,30 @@ impl Gate {
         Ok(())
     }
 
-    fn on_answer(&mut self, id: CallId, answer: Answer, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        if let Answer::Accepted { provider_message_id } = answer {
-            return self.conclude(id, Outcome::Sent, "", provider_message_id, Conclude::Call, scope);
+    fn on_answer(
+        &mut self,
+        id: CallId,
+        answer: Answer,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        if let Answer::Accepted {
+            provider_message_id,
+        } = answer
+        {
+            return self.conclude(
+                id,
+                Outcome::Sent,
+                "",
+                provider_message_id,
+                Conclude::Call,
+                scope,
+            );
         }
         if self.tracked.get(&id).is_some_and(|tracked| {
-            matches!(tracked.stage, Stage::Waiting | Stage::Asking | Stage::Resting(_, Then::Repeat))
+            matches!(
+                tracked.stage,
+                Stage::Waiting | Stage::Asking | Stage::Resting(_, Then::Repeat)
+            )
         }) {
             // the call that it is of was decided on
             self.counts.dropped += 1;
@@ -647,14 +787,30 @@ impl Gate {
         match answer {
             // taken care of above
             Answer::Accepted { .. } => Ok(()),
-            Answer::Refused(reason) => self.conclude(id, Outcome::Failed, reason, None, Conclude::Call, scope),
-            Answer::NotAccepted { reason, retry_after_ms } => {
-                let Some((attempts, certainty)) = self.not_taken(id, Attempt::Made, scope)? else { return Ok(()) };
+            Answer::Refused(reason) => {
+                self.conclude(id, Outcome::Failed, reason, None, Conclude::Call, scope)
+            }
+            Answer::NotAccepted {
+                reason,
+                retry_after_ms,
+            } => {
+                let Some((attempts, certainty)) = self.not_taken(id, Attempt::Made, scope)? else {
+                    return Ok(());
+                };
                 // not tracked: it is still to be read again, and waits for its repeat until then
-                let Some(tracked) = self.tracked.get(&id) else { return Ok(()) };
+                let Some(tracked) = self.tracked.get(&id) else {
+                    return Ok(());
+                };
                 if attempts >= tracked.dispatch.attempts_max && certainty == Certainty::Clear {
                     // its attempts are counted already
-                    return self.conclude(id, Outcome::Failed, reason, None, Conclude::Counted, scope);
+                    return self.conclude(
+                        id,
+                        Outcome::Failed,
+                        reason,
+                        None,
+                        Conclude::Counted,
+                        scope,
+                    );
                 }
                 let backoff = backoff_ms(&self.rule(id.channel), attempts, id.message_key());
                 let wait = retry_after_ms.map_or(backoff, |at_least| at_least.max(backoff));
@@ -671,7 +827,11 @@ impl Gate {
             Answer::Misconfigured(_) => {
                 // parked: tried again later with the same key, without using up attempts
                 if let Some((_, certainty)) = self.not_taken(id, Attempt::Spared, scope)? {
-                    let wait = self.rule(id.channel).backoff_ms.max(1_000).saturating_mul(10);
+                    let wait = self
+                        .rule(id.channel)
+                        .backoff_ms
+                        .max(1_000)
+                        .saturating_mul(10);
                     self.rest_for_repeat(id, scope.now.plus_ms(wait), certainty);
                 }
                 Ok(())
@@ -679,7 +839,12 @@ impl Gate {
         }
     }
 
-    fn no_answer(&mut self, id: CallId, reason: &str, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    fn no_answer(
+        &mut self,
+        id: CallId,
+        reason: &str,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         let mut state = load(scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
@@ -694,7 +859,11 @@ impl Gate {
         self.counts.doubts += 1;
         let rule = self.rule(id.channel);
         let settled_at = match rule.doubt {
-            Doubt::Repeat { .. } => scope.now.plus_ms(backoff_ms(&rule, attempts, id.message_key())),
+            Doubt::Repeat { .. } => {
+                scope
+                    .now
+                    .plus_ms(backoff_ms(&rule, attempts, id.message_key()))
+            }
             Doubt::Ask => deadline_at.plus_ms(rule.grace_ms).max(scope.now),
             Doubt::Nothing => scope.now,
         };
@@ -719,10 +888,16 @@ impl Gate {
             self.finish(id);
             return Ok(None);
         };
-        call.attempts = call.attempts.saturating_add(u16::from(attempt == Attempt::Made));
+        call.attempts = call
+            .attempts
+            .saturating_add(u16::from(attempt == Attempt::Made));
         call.updated_at = scope.now;
         let attempts = call.attempts;
-        let certainty = if call.reason.is_some() { Certainty::Doubt } else { Certainty::Clear };
+        let certainty = if call.reason.is_some() {
+            Certainty::Doubt
+        } else {
+            Certainty::Clear
+        };
         if certainty == Certainty::Clear {
             kind.state = State::Pending;
             kind.updated_at = scope.now;
@@ -737,15 +912,38 @@ impl Gate {
     /// Rests until the same key may be called again; if that rests on the provider knowing it
     /// again, this is decided anew then.
     fn rest_for_repeat(&mut self, id: CallId, until: Timestamp, certainty: Certainty) {
-        let then = if certainty == Certainty::Doubt { Then::Settle } else { Then::Repeat };
+        let then = if certainty == Certainty::Doubt {
+            Then::Settle
+        } else {
+            Then::Repeat
+        };
         self.rest(id, until, then);
     }
 
-    fn on_word(&mut self, id: CallId, word: Word, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        if let Word::Taken { provider_message_id } = word {
-            return self.conclude(id, Outcome::Sent, "found-by-key", provider_message_id, Conclude::Counted, scope);
+    fn on_word(
+        &mut self,
+        id: CallId,
+        word: Word,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        if let Word::Taken {
+            provider_message_id,
+        } = word
+        {
+            return self.conclude(
+                id,
+                Outcome::Sent,
+                "found-by-key",
+                provider_message_id,
+                Conclude::Counted,
+                scope,
+            );
         }
-        if !self.tracked.get(&id).is_some_and(|tracked| matches!(tracked.stage, Stage::Asking)) {
+        if !self
+            .tracked
+            .get(&id)
+            .is_some_and(|tracked| matches!(tracked.stage, Stage::Asking))
+        {
             // asked by an earlier incarnation: a call may have been made since
             return Ok(());
         }
@@ -789,9 +987,14 @@ impl Gate {
                 }
                 Ok(())
             }
-            Doubt::Repeat { .. } | Doubt::Nothing => {
-                self.conclude(id, Outcome::Unknown, "in-doubt", None, Conclude::Counted, scope)
-            }
+            Doubt::Repeat { .. } | Doubt::Nothing => self.conclude(
+                id,
+                Outcome::Unknown,
+                "in-doubt",
+                None,
+                Conclude::Counted,
+                scope,
+            ),
         }
     }
 
@@ -807,7 +1010,10 @@ impl Gate {
     ) -> Result<(), OperatorError> {
         let mut state = load(scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
-        let call = kind.calls.iter_mut().find(|call| (call.version, call.channel) == (id.version, id.channel));
+        let call = kind
+            .calls
+            .iter_mut()
+            .find(|call| (call.version, call.channel) == (id.version, id.channel));
         // nobody has called: whatever this is about, the dispatch is still to be sent
         let Some(call) = call else { return Ok(()) };
         let open = matches!(call.outcome, None | Some(Outcome::Unknown));
@@ -833,7 +1039,9 @@ impl Gate {
             Outcome::Sent => State::Sent,
             Outcome::Unknown => State::Unknown,
             // an operator's word ends the route; a receipt of what was unknown does, too
-            Outcome::Failed if how == Conclude::Operator || kind.state == State::Unknown => State::Failed,
+            Outcome::Failed if how == Conclude::Operator || kind.state == State::Unknown => {
+                State::Failed
+            }
             Outcome::Failed => State::Pending,
         };
         kind.reason = (!reason.is_empty()).then(|| reason.to_owned());
@@ -854,7 +1062,10 @@ impl Gate {
         self.encoder
             .encode(state, &mut self.scratch)
             .map_err(|error| OperatorError::Stop(error.to_string()))?;
-        table.put(state_key(state.user_id, state.period).as_bytes(), &self.scratch);
+        table.put(
+            state_key(state.user_id, state.period).as_bytes(),
+            &self.scratch,
+        );
         Ok(())
     }
 }
@@ -881,33 +1092,47 @@ enum Conclude {
 
 fn load(table: &dyn Table, user: UserId, period: Period) -> Result<SendState, OperatorError> {
     match table.get(state_key(user, period).as_bytes()) {
-        None => Ok(SendState { user_id: user, period, kinds: Vec::new() }),
-        Some(bytes) => codec::decode(bytes)
-            .map_err(|error| OperatorError::Stop(format!("a send state cannot be read, so nothing may be sent: {error}"))),
+        None => Ok(SendState {
+            user_id: user,
+            period,
+            kinds: Vec::new(),
+        }),
+        Some(bytes) => codec::decode(bytes).map_err(|error| {
+            OperatorError::Stop(format!(
+                "a send state cannot be read, so nothing may be sent: {error}"
+            ))
+        }),
     }
 }
 
-#[allow(clippy::indexing_slicing, reason = "the place was found or made just above")]
+#[allow(
+    clippy::indexing_slicing,
+    reason = "the place was found or made just above"
+)]
 fn kind_state(state: &mut SendState, kind: Kind, now: Timestamp) -> &mut KindState {
-    let place = state.kinds.iter().position(|known| known.kind == kind).unwrap_or_else(|| {
-        state.kinds.push(KindState {
-            kind,
-            state: State::Pending,
-            version: Version(0),
-            held_until: None,
-            reason: None,
-            updated_at: now,
-            calls: Vec::new(),
+    let place = state
+        .kinds
+        .iter()
+        .position(|known| known.kind == kind)
+        .unwrap_or_else(|| {
+            state.kinds.push(KindState {
+                kind,
+                state: State::Pending,
+                version: Version(0),
+                held_until: None,
+                reason: None,
+                updated_at: now,
+                calls: Vec::new(),
+            });
+            state.kinds.len() - 1
         });
-        state.kinds.len() - 1
-    });
     &mut state.kinds[place]
 }
 
 fn open_call(kind: &mut KindState, id: CallId) -> Option<&mut Call> {
-    kind.calls
-        .iter_mut()
-        .find(|call| (call.version, call.channel) == (id.version, id.channel) && call.outcome.is_none())
+    kind.calls.iter_mut().find(|call| {
+        (call.version, call.channel) == (id.version, id.channel) && call.outcome.is_none()
+    })
 }
 
 fn delivery(id: CallId, call: Option<&Call>, outcome: Outcome, now: Timestamp) -> Delivery {
@@ -928,8 +1153,10 @@ fn delivery(id: CallId, call: Option<&Call>, outcome: Outcome, now: Timestamp) -
 
 /// Doubles with every attempt up to a minute, with a jitter of ±25 % drawn from the key.
 fn backoff_ms(rule: &ChannelRule, attempts: u16, key: MessageKey) -> i64 {
-    let doubled = rule.backoff_ms.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(60_000);
+    let doubled = rule
+        .backoff_ms
+        .saturating_mul(1 << attempts.saturating_sub(1).min(10))
+        .min(60_000);
     let jitter = i64::try_from(key.draw() % 512).unwrap_or(0) - 256;
     doubled + doubled * jitter / 1024
 }
-

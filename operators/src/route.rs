@@ -23,7 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{
-    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, RouteNotice, Standing, Statement,
+    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, RouteNotice, Standing,
+    Statement,
 };
 use sealpost_schemas::sealed::{Plaintext, Purpose};
 use sealpost_schemas::{
@@ -78,15 +79,23 @@ pub struct TemplateCache(Arc<Mutex<HashMap<Digest, Arc<TemplateSet>>>>);
 
 impl TemplateCache {
     fn get(&self, digest: &Digest) -> Option<Arc<TemplateSet>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(digest)
+            .cloned()
     }
 
     fn load(&self, sources: &BTreeMap<String, String>) -> Result<Digest, OperatorError> {
         let digest = TemplateSet::digest_of(sources);
         if self.get(&digest).is_none() {
-            let set = TemplateSet::from_sources(sources)
-                .map_err(|error| OperatorError::Stop(format!("the templates of a close cannot be used: {error}")))?;
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::new(set));
+            let set = TemplateSet::from_sources(sources).map_err(|error| {
+                OperatorError::Stop(format!("the templates of a close cannot be used: {error}"))
+            })?;
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(digest, Arc::new(set));
         }
         Ok(digest)
     }
@@ -106,7 +115,12 @@ impl RouteKey {
             Kind::Correction(number) => number,
         };
         let mut key = [b'u'; 15];
-        let parts = self.user.to_be_bytes().into_iter().chain(self.period.months().to_be_bytes()).chain(kind.to_be_bytes());
+        let parts = self
+            .user
+            .to_be_bytes()
+            .into_iter()
+            .chain(self.period.months().to_be_bytes())
+            .chain(kind.to_be_bytes());
         for (to, from) in key.iter_mut().skip(1).zip(parts) {
             *to = from;
         }
@@ -156,7 +170,10 @@ impl Route {
                     .to_owned(),
             )
         };
-        table.get(&key.bytes()).map(|bytes| Self::unpack(bytes).ok_or_else(unreadable)).transpose()
+        table
+            .get(&key.bytes())
+            .map(|bytes| Self::unpack(bytes).ok_or_else(unreadable))
+            .transpose()
     }
 
     fn unpack(bytes: &[u8]) -> Option<Self> {
@@ -173,11 +190,20 @@ impl Route {
             _ => return None,
         };
         let tried = u8::try_from(value.number()?).ok()?;
-        Some(Self { statement, version, state, tried, policy: policy(&mut value)? })
+        Some(Self {
+            statement,
+            version,
+            state,
+            tried,
+            policy: policy(&mut value)?,
+        })
     }
 
     fn store(&self, table: &mut dyn Table, key: RouteKey, packer: &mut Packer) {
-        packer.begin(ROUTE).number(self.statement).number(u64::from(self.version.0));
+        packer
+            .begin(ROUTE)
+            .number(self.statement)
+            .number(u64::from(self.version.0));
         match self.state {
             State::Held(until) => packer.number(0).signed(until.0),
             State::Rendered(channel) => packer.number(1).number(channel.index() as u64),
@@ -193,12 +219,19 @@ impl Route {
 }
 
 fn channel(value: &mut Unpacker<'_>) -> Option<Channel> {
-    Channel::ALL.get(usize::try_from(value.number()?).ok()?).copied()
+    Channel::ALL
+        .get(usize::try_from(value.number()?).ok()?)
+        .copied()
 }
 
 fn policy(value: &mut Unpacker<'_>) -> Option<Policy> {
-    let channels = (0..value.number()?).map(|_| channel(value)).collect::<Option<_>>()?;
-    Some(Policy { channels, attempts_per_channel: u16::try_from(value.number()?).ok()? })
+    let channels = (0..value.number()?)
+        .map(|_| channel(value))
+        .collect::<Option<_>>()?;
+    Some(Policy {
+        channels,
+        attempts_per_channel: u16::try_from(value.number()?).ok()?,
+    })
 }
 
 fn put_policy(packer: &mut Packer, policy: &Policy) {
@@ -261,7 +294,12 @@ pub struct Router {
 impl Router {
     /// An operator with the profile keys, the rule for windows and the configured policy.
     #[must_use]
-    pub fn new(keys: Arc<KeyRing>, windows: WindowRule, templates: TemplateCache, configured: Policy) -> Self {
+    pub fn new(
+        keys: Arc<KeyRing>,
+        windows: WindowRule,
+        templates: TemplateCache,
+        configured: Policy,
+    ) -> Self {
         Self {
             keys,
             windows,
@@ -307,14 +345,20 @@ impl Router {
             Some(b'r') => retries.push((key.to_vec(), value.to_vec())),
             _ => {}
         });
-        self.policies = table.get(POLICIES_KEY).and_then(unpack_policies).unwrap_or_default();
+        self.policies = table
+            .get(POLICIES_KEY)
+            .and_then(unpack_policies)
+            .unwrap_or_default();
         for stored in sources.into_values() {
             if let Some(sources) = unpack_sources(&stored) {
                 self.templates.load(&sources)?;
             }
         }
         for (key, value) in retries {
-            let months = key.get(1..).and_then(|months| months.try_into().ok()).map(u32::from_be_bytes);
+            let months = key
+                .get(1..)
+                .and_then(|months| months.try_into().ok())
+                .map(u32::from_be_bytes);
             let period = months.and_then(|months| Period::from_months(months).ok());
             if let (Some(period), Some((version, policy, true))) = (period, unpack_retry(&value)) {
                 self.plan_retry(table, period, version, &policy);
@@ -327,7 +371,11 @@ impl Router {
     ///
     /// # Errors
     /// [`OperatorError`].
-    pub fn on_command(&mut self, command: &Command, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    pub fn on_command(
+        &mut self,
+        command: &Command,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         match &command.action {
             Action::Close(close) => {
                 let digest = self.templates.load(&close.templates)?;
@@ -339,7 +387,9 @@ impl Router {
                     scope.table.put(&key, &pack_sources(&close.templates));
                 }
                 self.policies.closed = Some(close.policy.clone());
-                scope.table.put(POLICIES_KEY, &pack_policies(&self.policies));
+                scope
+                    .table
+                    .put(POLICIES_KEY, &pack_policies(&self.policies));
                 Ok(())
             }
             Action::PolicySet(set) => {
@@ -347,7 +397,9 @@ impl Router {
                 if set.apply != Apply::New {
                     self.policies.failed = Some(set.policy.clone());
                 }
-                scope.table.put(POLICIES_KEY, &pack_policies(&self.policies));
+                scope
+                    .table
+                    .put(POLICIES_KEY, &pack_policies(&self.policies));
                 if set.apply == Apply::Unsent {
                     self.apply_to_unsent(&set.policy, scope)?;
                 }
@@ -355,15 +407,29 @@ impl Router {
             }
             Action::Retry(retry) => {
                 let key = retry_key(retry.period);
-                let begun = scope.table.get(&key).and_then(unpack_retry).is_some_and(|(version, ..)| version >= retry.version);
+                let begun = scope
+                    .table
+                    .get(&key)
+                    .and_then(unpack_retry)
+                    .is_some_and(|(version, ..)| version >= retry.version);
                 if begun {
                     return Ok(());
                 }
-                let policy = self.policies.failed.clone().unwrap_or_else(|| retry.policy.clone());
+                let policy = self
+                    .policies
+                    .failed
+                    .clone()
+                    .unwrap_or_else(|| retry.policy.clone());
                 let planned = self.plan_retry(scope.table, retry.period, retry.version, &policy);
                 // what fails after a retry that found nothing is for the next one
-                let running = if planned == 0 { Running::No } else { Running::Yes };
-                scope.table.put(&key, &pack_retry(retry.version, &policy, running));
+                let running = if planned == 0 {
+                    Running::No
+                } else {
+                    Running::Yes
+                };
+                scope
+                    .table
+                    .put(&key, &pack_retry(retry.version, &policy, running));
                 Ok(())
             }
             Action::Resolve(_) => Ok(()),
@@ -380,15 +446,28 @@ impl Router {
         statement: &Statement,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let key = RouteKey { user: statement.user_id, period: statement.period, kind: Kind::Bill };
+        let key = RouteKey {
+            user: statement.user_id,
+            period: statement.period,
+            kind: Kind::Bill,
+        };
         if scope.table.get(&key.bytes()).is_some() {
             self.counts.replayed += 1;
             return Ok(());
         }
         let Policies { new, closed, .. } = &self.policies;
-        let policy = new.as_ref().or(closed.as_ref()).unwrap_or(&self.configured).clone();
-        let mut route =
-            Route { statement: offset, version: Version(0), state: State::Failed, tried: 0, policy };
+        let policy = new
+            .as_ref()
+            .or(closed.as_ref())
+            .unwrap_or(&self.configured)
+            .clone();
+        let mut route = Route {
+            statement: offset,
+            version: Version(0),
+            state: State::Failed,
+            tried: 0,
+            policy,
+        };
         self.advance(key, &mut route, statement, None, scope)
     }
 
@@ -396,8 +475,16 @@ impl Router {
     ///
     /// # Errors
     /// [`OperatorError`].
-    pub fn on_delivery(&mut self, delivery: &Delivery, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        let key = RouteKey { user: delivery.user_id, period: delivery.period, kind: delivery.kind };
+    pub fn on_delivery(
+        &mut self,
+        delivery: &Delivery,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let key = RouteKey {
+            user: delivery.user_id,
+            period: delivery.period,
+            kind: delivery.kind,
+        };
         let Some(mut route) = Route::load(scope.table, key)? else {
             self.counts.stale += 1;
             return Ok(());
@@ -436,7 +523,11 @@ impl Router {
     pub fn advance_due(&mut self, scope: &mut Scope<'_>) -> Result<bool, OperatorError> {
         let mut left = self.portion_routes;
         while left > 0
-            && let Some(timer) = self.timers.first().copied().filter(|(until, ..)| *until <= scope.now)
+            && let Some(timer) = self
+                .timers
+                .first()
+                .copied()
+                .filter(|(until, ..)| *until <= scope.now)
         {
             self.timers.remove(&timer);
             left -= 1;
@@ -466,11 +557,18 @@ impl Router {
                 *open -= 1;
                 if *open == 0 {
                     self.retrying.remove(&key.period);
-                    scope.table.put(&retry_key(key.period), &pack_retry(version, &policy, Running::No));
+                    scope.table.put(
+                        &retry_key(key.period),
+                        &pack_retry(version, &policy, Running::No),
+                    );
                 }
             }
         }
-        Ok(!self.retries.is_empty() || self.timers.first().is_some_and(|(until, ..)| *until <= scope.now))
+        Ok(!self.retries.is_empty()
+            || self
+                .timers
+                .first()
+                .is_some_and(|(until, ..)| *until <= scope.now))
     }
 
     /// When the next held route is due.
@@ -486,7 +584,13 @@ impl Router {
     }
 
     /// Returns how many routes it will move.
-    fn plan_retry(&mut self, table: &dyn Table, period: Period, version: Version, policy: &Policy) -> usize {
+    fn plan_retry(
+        &mut self,
+        table: &dyn Table,
+        period: Period,
+        version: Version,
+        policy: &Policy,
+    ) -> usize {
         let mut found = Vec::new();
         table.for_each(&mut |key, value| {
             if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
@@ -503,11 +607,20 @@ impl Router {
             self.retrying.insert(period, planned);
         }
         // the portion is taken from the back: the first come first
-        self.retries.extend(found.into_iter().rev().map(|(_, key)| (key, version, policy.clone())));
+        self.retries.extend(
+            found
+                .into_iter()
+                .rev()
+                .map(|(_, key)| (key, version, policy.clone())),
+        );
         planned
     }
 
-    fn apply_to_unsent(&mut self, policy: &Policy, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+    fn apply_to_unsent(
+        &mut self,
+        policy: &Policy,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
         let mut live = Vec::new();
         scope.table.for_each(&mut |key, value| {
             if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
@@ -523,16 +636,29 @@ impl Router {
         Ok(())
     }
 
-    fn statement(&self, key: RouteKey, route: &Route, scope: &mut Scope<'_>) -> Result<Statement, OperatorError> {
+    fn statement(
+        &self,
+        key: RouteKey,
+        route: &Route,
+        scope: &mut Scope<'_>,
+    ) -> Result<Statement, OperatorError> {
         let gone = || {
             OperatorError::Stop(format!(
                 "the statement at offset {} of `statements` is gone although its route is not at its end: the topic must be compacted, never cut",
                 route.statement
             ))
         };
-        let value = scope.history.value(Source::Statements, route.statement)?.ok_or_else(gone)?;
-        let statement: Statement = codec::decode(&value).map_err(|error| OperatorError::Stop(error.to_string()))?;
-        if (statement.user_id, statement.period) == (key.user, key.period) { Ok(statement) } else { Err(gone()) }
+        let value = scope
+            .history
+            .value(Source::Statements, route.statement)?
+            .ok_or_else(gone)?;
+        let statement: Statement =
+            codec::decode(&value).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        if (statement.user_id, statement.period) == (key.user, key.period) {
+            Ok(statement)
+        } else {
+            Err(gone())
+        }
     }
 
     /// The next thing that happens to a route: held, rendered for the next channel, or ended.
@@ -544,7 +670,9 @@ impl Router {
         reason: Option<String>,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let earliest = self.windows.earliest(&statement.windows, key.period, scope.now);
+        let earliest = self
+            .windows
+            .earliest(&statement.windows, key.period, scope.now);
         let next = route.policy.channels.iter().copied().find_map(|channel| {
             let destination = statement.contacts.destination(channel)?;
             (route.tried & (1 << channel.index()) == 0).then_some((channel, destination))
@@ -559,18 +687,20 @@ impl Router {
                 self.counts.held += 1;
                 (Standing::Held, Some(earliest), Some("window".to_owned()))
             }
-            Some((channel, destination)) => match self.dispatch(key, route, statement, channel, &destination.address)? {
-                Ok(dispatch) => {
-                    route.state = State::Rendered(channel);
-                    route.store(scope.table, key, &mut self.packer);
-                    scope.out.push(Output::Dispatch(Box::new(dispatch)));
-                    return Ok(());
+            Some((channel, destination)) => {
+                match self.dispatch(key, route, statement, channel, &destination.address)? {
+                    Ok(dispatch) => {
+                        route.state = State::Rendered(channel);
+                        route.store(scope.table, key, &mut self.packer);
+                        scope.out.push(Output::Dispatch(Box::new(dispatch)));
+                        return Ok(());
+                    }
+                    Err(reason) => {
+                        self.counts.unrenderable += 1;
+                        (Standing::Failed, None, Some(reason.to_owned()))
+                    }
                 }
-                Err(reason) => {
-                    self.counts.unrenderable += 1;
-                    (Standing::Failed, None, Some(reason.to_owned()))
-                }
-            },
+            }
         };
         route.state = match held_until {
             Some(until) => {
@@ -614,10 +744,16 @@ impl Router {
             Err(error) => return self.misfit(&error).map(Err),
         };
         // borrowed from the opened values, which are wiped when they go
-        let (Some(name), Some(masked_email), Some(masked_phone)) = (text(&name), text(&email), text(&phone)) else {
+        let (Some(name), Some(masked_email), Some(masked_phone)) =
+            (text(&name), text(&email), text(&phone))
+        else {
             return Ok(Err("profile-unreadable"));
         };
-        let profile = Profile { name, masked_email, masked_phone };
+        let profile = Profile {
+            name,
+            masked_email,
+            masked_phone,
+        };
         let Ok(rendered) = templates.render(statement, &profile, channel) else {
             return Ok(Err("template-failed"));
         };
@@ -643,9 +779,16 @@ impl Router {
     }
 
     /// Opens name, masked e-mail and masked phone, as far as they are there.
-    fn open_profile(&self, user: UserId, contacts: &Contacts) -> Result<[Option<Plaintext>; 3], SealError> {
+    fn open_profile(
+        &self,
+        user: UserId,
+        contacts: &Contacts,
+    ) -> Result<[Option<Plaintext>; 3], SealError> {
         let open = |purpose, sealed: &Option<Sealed>| {
-            sealed.as_ref().map(|sealed| self.keys.open(purpose, user, sealed)).transpose()
+            sealed
+                .as_ref()
+                .map(|sealed| self.keys.open(purpose, user, sealed))
+                .transpose()
         };
         Ok([
             open(Purpose::ProfileName, &contacts.name)?,
@@ -658,8 +801,16 @@ impl Router {
     /// none has: then it is the key ring's.
     fn misfit(&mut self, error: &SealError) -> Result<&'static str, OperatorError> {
         self.misfits += 1;
-        let purposes = [Purpose::ProfileName, Purpose::ProfileEmail, Purpose::ProfilePhone];
-        if self.misfits >= MISFITS_MAX && purposes.into_iter().all(|purpose| self.keys.opened(purpose) == 0) {
+        let purposes = [
+            Purpose::ProfileName,
+            Purpose::ProfileEmail,
+            Purpose::ProfilePhone,
+        ];
+        if self.misfits >= MISFITS_MAX
+            && purposes
+                .into_iter()
+                .all(|purpose| self.keys.opened(purpose) == 0)
+        {
             return Err(OperatorError::Stop(format!(
                 "{error}; no profile has opened so far: use the key ring that the data was sealed with"
             )));
@@ -680,7 +831,10 @@ enum Running {
 
 fn pack_retry(version: Version, policy: &Policy, running: Running) -> Vec<u8> {
     let mut packer = Packer::default();
-    packer.begin(RETRY).number(u64::from(version.0)).number(u64::from(running == Running::Yes));
+    packer
+        .begin(RETRY)
+        .number(u64::from(version.0))
+        .number(u64::from(running == Running::Yes));
     put_policy(&mut packer, policy);
     packer.bytes().to_vec()
 }
@@ -711,7 +865,11 @@ fn unpack_policies(bytes: &[u8]) -> Option<Policies> {
         0 => Some(None),
         _ => policy(&mut value).map(Some),
     };
-    Some(Policies { closed: one()?, new: one()?, failed: one()? })
+    Some(Policies {
+        closed: one()?,
+        new: one()?,
+        failed: one()?,
+    })
 }
 
 fn pack_sources(sources: &BTreeMap<String, String>) -> Vec<u8> {
@@ -725,5 +883,7 @@ fn pack_sources(sources: &BTreeMap<String, String>) -> Vec<u8> {
 
 fn unpack_sources(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
     let mut value = Unpacker::open(bytes, 1)?;
-    (0..value.number()?).map(|_| Some((value.text()?.to_owned(), value.text()?.to_owned()))).collect()
+    (0..value.number()?)
+        .map(|_| Some((value.text()?.to_owned(), value.text()?.to_owned())))
+        .collect()
 }

@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use jiff::tz::TimeZone;
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::record::{
-    Action, Close, Command, LineKind, Reason, Statement, Subscriber, SubscriberStatus, Usage, UsageTotals,
+    Action, Close, Command, LineKind, Reason, Statement, Subscriber, SubscriberStatus, Usage,
+    UsageTotals,
 };
 use sealpost_schemas::{Digest, Period, Timestamp, UserId, codec};
 
@@ -142,7 +143,9 @@ impl Settle {
     pub fn new(time_zone: &str) -> Result<Self, OperatorError> {
         Ok(Self {
             time_zone: TimeZone::get(time_zone).map_err(|_| {
-                OperatorError::Stop(format!("there is no time zone {time_zone}: use an IANA name such as Asia/Seoul"))
+                OperatorError::Stop(format!(
+                    "there is no time zone {time_zone}: use an IANA name such as Asia/Seoul"
+                ))
             })?,
             time_zone_name: time_zone.to_owned(),
             month: None,
@@ -176,15 +179,22 @@ impl Settle {
         let mut texts = Vec::new();
         table.for_each(&mut |key, value| match key.split_first() {
             Some((b'q', number)) => {
-                let number = number.try_into().map(u64::from_be_bytes).unwrap_or_default();
+                let number = number
+                    .try_into()
+                    .map(u64::from_be_bytes)
+                    .unwrap_or_default();
                 commands.insert(number, value.to_vec());
             }
             Some((b'p', months)) => {
-                let months = months.try_into().map(u32::from_be_bytes).unwrap_or(u32::MAX);
+                let months = months
+                    .try_into()
+                    .map(u32::from_be_bytes)
+                    .unwrap_or(u32::MAX);
                 self.closed.extend(Period::from_months(months));
             }
             Some((b'd', _)) => {
-                self.done.insert(String::from_utf8_lossy(value).into_owned());
+                self.done
+                    .insert(String::from_utf8_lossy(value).into_owned());
             }
             Some((b'g', _)) => texts.push(value.to_vec()),
             _ => {}
@@ -193,7 +203,8 @@ impl Settle {
             self.catalog(&String::from_utf8_lossy(&text))?;
         }
         for (number, command) in commands {
-            let command: Command = codec::decode(&command).map_err(|error| OperatorError::Stop(error.to_string()))?;
+            let command: Command =
+                codec::decode(&command).map_err(|error| OperatorError::Stop(error.to_string()))?;
             if let Action::Close(close) = command.action {
                 self.enqueue(number, command.command_id, close)?;
             }
@@ -226,9 +237,18 @@ impl Settle {
     ///
     /// # Errors
     /// [`OperatorError`].
-    pub fn on_command(&mut self, command: Command, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        let Action::Close(mut close) = command.action else { return Ok(()) };
-        let known = self.closes.iter().any(|pending| pending.id == command.command_id);
+    pub fn on_command(
+        &mut self,
+        command: Command,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let Action::Close(mut close) = command.action else {
+            return Ok(());
+        };
+        let known = self
+            .closes
+            .iter()
+            .any(|pending| pending.id == command.command_id);
         if known || self.done.contains(&command.command_id) {
             return Ok(());
         }
@@ -239,7 +259,9 @@ impl Settle {
             )));
         }
         let digest = close.catalog_digest;
-        scope.table.put(&short_key(b'g', &digest), close.catalog.as_bytes());
+        scope
+            .table
+            .put(&short_key(b'g', &digest), close.catalog.as_bytes());
         // the templates are render's
         close.templates.clear();
         let number = self.closes.back().map_or(0, |last| last.number + 1);
@@ -248,7 +270,8 @@ impl Settle {
             issued_at: command.issued_at,
             action: Action::Close(close.clone()),
         };
-        let bytes = codec::encode(&stored).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        let bytes =
+            codec::encode(&stored).map_err(|error| OperatorError::Stop(error.to_string()))?;
         scope.table.put(&close_key(number), &bytes);
         self.enqueue(number, command.command_id, close)
     }
@@ -261,7 +284,14 @@ impl Settle {
                 close.period
             )));
         }
-        self.closes.push_back(PendingClose { number, id, close, catalog, work: None, refused: BTreeSet::new() });
+        self.closes.push_back(PendingClose {
+            number,
+            id,
+            close,
+            catalog,
+            work: None,
+            refused: BTreeSet::new(),
+        });
         Ok(())
     }
 
@@ -270,8 +300,9 @@ impl Settle {
         if let Some(catalog) = self.catalogs.get(&digest) {
             return Ok(catalog.clone());
         }
-        let catalog = Catalog::from_toml(text)
-            .map_err(|error| OperatorError::Stop(format!("the catalogue of a close cannot be read: {error}")))?;
+        let catalog = Catalog::from_toml(text).map_err(|error| {
+            OperatorError::Stop(format!("the catalogue of a close cannot be read: {error}"))
+        })?;
         self.catalogs.insert(digest, catalog.clone());
         Ok(catalog)
     }
@@ -310,22 +341,49 @@ impl Settle {
         let mut refuse = |counts: &mut Counts, reason, detail| {
             counts.refused += 1;
             let raw = raw.to_vec();
-            scope.out.push(Output::Refused { user_id: user, source: Source::Usage, offset, reason, detail, raw });
+            scope.out.push(Output::Refused {
+                user_id: user,
+                source: Source::Usage,
+                offset,
+                reason,
+                detail,
+                raw,
+            });
         };
         if usage.event_id.is_empty() || usage.event_id.len() > Usage::EVENT_ID_BYTES_MAX {
-            refuse(&mut self.counts, Reason::Malformed, "event_id must have 1 to 64 bytes");
+            refuse(
+                &mut self.counts,
+                Reason::Malformed,
+                "event_id must have 1 to 64 bytes",
+            );
             return Ok(());
         }
         if !(0..=Usage::QUANTITY_MAX).contains(&usage.quantity) {
-            refuse(&mut self.counts, Reason::Malformed, "quantity must be from 0 to 10^15");
+            refuse(
+                &mut self.counts,
+                Reason::Malformed,
+                "quantity must be from 0 to 10^15",
+            );
             return Ok(());
         }
         let Some(period) = self.period_of(usage.occurred_at) else {
-            refuse(&mut self.counts, Reason::Malformed, "occurred_at must lie between 1970 and 9999");
+            refuse(
+                &mut self.counts,
+                Reason::Malformed,
+                "occurred_at must lie between 1970 and 9999",
+            );
             return Ok(());
         };
-        if self.closed.last().is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT) {
-            refuse(&mut self.counts, Reason::TooLate, "occurred more than 13 months before the newest closed period");
+        if self
+            .closed
+            .last()
+            .is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT)
+        {
+            refuse(
+                &mut self.counts,
+                Reason::TooLate,
+                "occurred more than 13 months before the newest closed period",
+            );
             return Ok(());
         }
         self.settle_before_touch(user, scope)?;
@@ -334,18 +392,33 @@ impl Settle {
         let mut refuse = |counts: &mut Counts, reason, detail| {
             counts.refused += 1;
             let raw = raw.to_vec();
-            scope.out.push(Output::Refused { user_id: user, source: Source::Usage, offset, reason, detail, raw });
+            scope.out.push(Output::Refused {
+                user_id: user,
+                source: Source::Usage,
+                offset,
+                reason,
+                detail,
+                raw,
+            });
         };
         if let Some(before) = account.find_seen(scope.table, user, seen.id) {
             if before.content == seen.content {
                 self.counts.duplicates += 1;
             } else {
-                refuse(&mut self.counts, Reason::ConflictingEvent, "event_id was seen with other content; the first stands");
+                refuse(
+                    &mut self.counts,
+                    Reason::ConflictingEvent,
+                    "event_id was seen with other content; the first stands",
+                );
             }
             return Ok(());
         }
         let overflow = "the total of the period would leave 64 bits";
-        let frozen = if self.closed.contains(&period) { Frozen::load(scope.table, user, period)? } else { None };
+        let frozen = if self.closed.contains(&period) {
+            Frozen::load(scope.table, user, period)?
+        } else {
+            None
+        };
         if let Some(mut frozen) = frozen {
             let Some(totals) = frozen.usage.plus(usage.kind, usage.quantity) else {
                 refuse(&mut self.counts, Reason::Overflow, overflow);
@@ -358,11 +431,19 @@ impl Settle {
         } else {
             match account.profile {
                 None if self.closed.contains(&period) => {
-                    refuse(&mut self.counts, Reason::UnknownSubscriber, "the period closed before the user became known");
+                    refuse(
+                        &mut self.counts,
+                        Reason::UnknownSubscriber,
+                        "the period closed before the user became known",
+                    );
                     return Ok(());
                 }
                 Some(ProfileAt { active: false, .. }) if self.closed.contains(&period) => {
-                    refuse(&mut self.counts, Reason::Withdrawn, "the user had withdrawn when the period closed");
+                    refuse(
+                        &mut self.counts,
+                        Reason::Withdrawn,
+                        "the user had withdrawn when the period closed",
+                    );
                     return Ok(());
                 }
                 _ => {}
@@ -385,10 +466,14 @@ impl Settle {
     /// # Errors
     /// [`OperatorError`].
     pub fn advance(&mut self, scope: &mut Scope<'_>) -> Result<bool, OperatorError> {
-        let Some(pending) = self.closes.front_mut() else { return Ok(false) };
+        let Some(pending) = self.closes.front_mut() else {
+            return Ok(false);
+        };
         let reached = self.usage_next >= pending.close.usage_end.cast_unsigned()
             && self.subscribers_next >= pending.close.subscribers_end.cast_unsigned();
-        let Some(mut pending) = reached.then(|| self.closes.pop_front()).flatten() else { return Ok(false) };
+        let Some(mut pending) = reached.then(|| self.closes.pop_front()).flatten() else {
+            return Ok(false);
+        };
         let mut work = pending.work.take().unwrap_or_else(|| {
             self.closed.insert(pending.close.period);
             scope.table.put(&closed_key(pending.close.period), &[]);
@@ -400,7 +485,10 @@ impl Settle {
         }
         if work.is_empty() {
             scope.table.delete(&close_key(pending.number));
-            scope.table.put(&short_key(b'd', &Digest::of(pending.id.as_bytes())), pending.id.as_bytes());
+            scope.table.put(
+                &short_key(b'd', &Digest::of(pending.id.as_bytes())),
+                pending.id.as_bytes(),
+            );
             self.done.insert(pending.id);
         } else {
             pending.work = Some(work);
@@ -416,11 +504,21 @@ impl Settle {
     }
 
     /// Whoever is changed while a close works its way through the users is settled first.
-    fn settle_before_touch(&mut self, user: UserId, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        if self.closes.front().is_none_or(|pending| pending.work.is_none()) {
+    fn settle_before_touch(
+        &mut self,
+        user: UserId,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        if self
+            .closes
+            .front()
+            .is_none_or(|pending| pending.work.is_none())
+        {
             return Ok(());
         }
-        let Some(mut pending) = self.closes.pop_front() else { return Ok(()) };
+        let Some(mut pending) = self.closes.pop_front() else {
+            return Ok(());
+        };
         let settled = self.settle_user(user, &mut pending, scope);
         self.closes.push_front(pending);
         settled
@@ -436,13 +534,21 @@ impl Settle {
         if self.too_old(period) || pending.refused.contains(&user) {
             return Ok(());
         }
-        let Some(mut account) = Account::load(scope.table, user)? else { return Ok(()) };
-        if scope.table.get(&account::frozen_key(user, period)).is_some() {
+        let Some(mut account) = Account::load(scope.table, user)? else {
+            return Ok(());
+        };
+        if scope
+            .table
+            .get(&account::frozen_key(user, period))
+            .is_some()
+        {
             return Ok(());
         }
         match account.profile {
             // came after the cut: the next close settles them
-            Some(profile) if profile.offset >= pending.close.subscribers_end.cast_unsigned() => Ok(()),
+            Some(profile) if profile.offset >= pending.close.subscribers_end.cast_unsigned() => {
+                Ok(())
+            }
             Some(profile) if profile.active => {
                 self.settle_active(user, profile, account, pending, scope)
             }
@@ -571,7 +677,10 @@ impl Settle {
         };
         for seen in account.all_seen(scope.table, user) {
             if seen.period == period {
-                let raw = scope.history.value(Source::Usage, seen.offset)?.unwrap_or_default();
+                let raw = scope
+                    .history
+                    .value(Source::Usage, seen.offset)?
+                    .unwrap_or_default();
                 self.counts.refused += 1;
                 scope.out.push(Output::Refused {
                     user_id: user,
@@ -592,13 +701,19 @@ impl Settle {
     /// Whether what settled a period is no longer kept: who was settled then and who was not
     /// cannot be told apart any more, so nobody is.
     fn too_old(&self, period: Period) -> bool {
-        self.closed.last().is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT)
+        self.closed
+            .last()
+            .is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT)
     }
 
     /// Event ids and frozen inputs are kept as long as usage may still come.
     fn forget_old(&self, user: UserId, account: &mut Account, table: &mut dyn Table) {
         let mut forgot = false;
-        for old in self.closed.iter().take_while(|period| self.too_old(**period)) {
+        for old in self
+            .closed
+            .iter()
+            .take_while(|period| self.too_old(**period))
+        {
             let key = account::frozen_key(user, *old);
             if table.get(&key).is_some() {
                 table.delete(&key);
@@ -620,8 +735,14 @@ impl Settle {
         table.for_each(&mut |key, _| users.extend(account_user(key)));
         users.sort_by_cached_key(|user| {
             // one that cannot be read stops its own settling, not this
-            let row = Account::load(table, *user).ok().flatten().and_then(|account| account.profile);
-            (std::cmp::Reverse(row.map_or(u64::MAX, |profile| profile.offset)), std::cmp::Reverse(*user))
+            let row = Account::load(table, *user)
+                .ok()
+                .flatten()
+                .and_then(|account| account.profile);
+            (
+                std::cmp::Reverse(row.map_or(u64::MAX, |profile| profile.offset)),
+                std::cmp::Reverse(*user),
+            )
         });
         users
     }
@@ -634,12 +755,23 @@ impl Settle {
         {
             return Some(period);
         }
-        let local = jiff::Timestamp::from_microsecond(at.0).ok()?.to_zoned(self.time_zone.clone());
+        let local = jiff::Timestamp::from_microsecond(at.0)
+            .ok()?
+            .to_zoned(self.time_zone.clone());
         let period = Period::new(local.year(), local.month()).ok()?;
         let first = local.first_of_month().ok()?.start_of_day().ok()?;
-        let next = local.last_of_month().ok()?.tomorrow().ok()?.start_of_day().ok()?;
-        self.month =
-            Some((first.timestamp().as_microsecond(), next.timestamp().as_microsecond(), period));
+        let next = local
+            .last_of_month()
+            .ok()?
+            .tomorrow()
+            .ok()?
+            .start_of_day()
+            .ok()?;
+        self.month = Some((
+            first.timestamp().as_microsecond(),
+            next.timestamp().as_microsecond(),
+            period,
+        ));
         Some(period)
     }
 }

@@ -40,7 +40,11 @@ impl UserId {
     /// # Errors
     /// [`IdError::User`] beyond that.
     pub const fn new(id: u64) -> Result<Self, IdError> {
-        if id <= i64::MAX as u64 { Ok(Self(id)) } else { Err(IdError::User) }
+        if id <= i64::MAX as u64 {
+            Ok(Self(id))
+        } else {
+            Err(IdError::User)
+        }
     }
 
     /// The number.
@@ -78,7 +82,9 @@ impl fmt::Display for UserId {
 impl FromStr for UserId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        text.parse::<u64>().map_err(|_| IdError::User).and_then(Self::new)
+        text.parse::<u64>()
+            .map_err(|_| IdError::User)
+            .and_then(Self::new)
     }
 }
 
@@ -106,7 +112,11 @@ impl Period {
     /// # Errors
     /// [`IdError::Period`] after 9999-12.
     pub const fn from_months(months: u32) -> Result<Self, IdError> {
-        if months <= Self::MONTHS_MAX { Ok(Self(months)) } else { Err(IdError::Period) }
+        if months <= Self::MONTHS_MAX {
+            Ok(Self(months))
+        } else {
+            Err(IdError::Period)
+        }
     }
 
     /// Months since 1970-01.
@@ -210,9 +220,7 @@ impl fmt::Display for Version {
 }
 
 /// How a message travels.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// Electronic mail.
@@ -256,7 +264,10 @@ impl fmt::Display for Channel {
 impl FromStr for Channel {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        Self::ALL.into_iter().find(|channel| channel.name() == text).ok_or(IdError::Channel)
+        Self::ALL
+            .into_iter()
+            .find(|channel| channel.name() == text)
+            .ok_or(IdError::Channel)
     }
 }
 
@@ -320,7 +331,9 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        blake3::Hash::from_hex(text).map(|hash| Self(*hash.as_bytes())).map_err(|_| IdError::Digest)
+        blake3::Hash::from_hex(text)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| IdError::Digest)
     }
 }
 
@@ -333,7 +346,9 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = <&serde_bytes::Bytes>::deserialize(deserializer)?;
-        <[u8; 32]>::try_from(&bytes[..]).map(Self).map_err(|_| serde::de::Error::custom(IdError::Digest))
+        <[u8; 32]>::try_from(&bytes[..])
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom(IdError::Digest))
     }
 }
 
@@ -348,12 +363,21 @@ impl MessageKey {
     /// The key of one message. What is hashed is the text
     /// `sealpost/message/PERIOD/USER/KIND/VERSION/CHANNEL`.
     #[must_use]
-    pub fn new(period: Period, user: UserId, kind: Kind, version: Version, channel: Channel) -> Self {
+    pub fn new(
+        period: Period,
+        user: UserId,
+        kind: Kind,
+        version: Version,
+        channel: Channel,
+    ) -> Self {
         use std::io::Write as _;
         let mut text = [0_u8; 128];
         let mut rest = &mut text[..];
         // 18 + 8 + 20 + 17 + 6 + 6 characters at most: it always fits
-        let _ = write!(rest, "sealpost/message/{period}/{user}/{kind}/{version}/{channel}");
+        let _ = write!(
+            rest,
+            "sealpost/message/{period}/{user}/{kind}/{version}/{channel}"
+        );
         let unused = rest.len();
         let used = text.len() - unused;
         Self(Digest::of(text.get(..used).unwrap_or(&text)))
@@ -362,7 +386,10 @@ impl MessageKey {
     /// 64 bits of the key, evenly distributed: what deterministic draws are made from.
     #[must_use]
     pub fn draw(self) -> u64 {
-        self.0.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        self.0
+            .0
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }
 
@@ -393,9 +420,14 @@ mod tests {
     #[test]
     fn a_period_reads_and_writes_the_same_text() {
         for text in ["1970-01", "2026-01", "2026-12", "9999-12"] {
-            assert_eq!(text.parse::<Period>().map(|period| period.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                text.parse::<Period>().map(|period| period.to_string()),
+                Ok(text.to_owned())
+            );
         }
-        for text in ["2026-13", "2026-00", "2026-1", "26-01", "+026-01", "1969-12", "2026/01", ""] {
+        for text in [
+            "2026-13", "2026-00", "2026-1", "26-01", "+026-01", "1969-12", "2026/01", "",
+        ] {
             assert_eq!(text.parse::<Period>(), Err(IdError::Period), "{text}");
         }
     }
@@ -405,12 +437,32 @@ mod tests {
         let period = Period::new(2026, 1).unwrap();
         let user = UserId::new(7).unwrap();
         let key = MessageKey::new(period, user, Kind::Bill, Version(0), Channel::Email);
-        assert_eq!(key, MessageKey::new(period, user, Kind::Bill, Version(0), Channel::Email));
-        assert_eq!(key.to_string(), blake3::hash(b"sealpost/message/2026-01/7/bill/0/email").to_hex().to_string());
+        assert_eq!(
+            key,
+            MessageKey::new(period, user, Kind::Bill, Version(0), Channel::Email)
+        );
+        assert_eq!(
+            key.to_string(),
+            blake3::hash(b"sealpost/message/2026-01/7/bill/0/email")
+                .to_hex()
+                .to_string()
+        );
         for other in [
             MessageKey::new(period.next(), user, Kind::Bill, Version(0), Channel::Email),
-            MessageKey::new(period, UserId::new(8).unwrap(), Kind::Bill, Version(0), Channel::Email),
-            MessageKey::new(period, user, Kind::Correction(1), Version(0), Channel::Email),
+            MessageKey::new(
+                period,
+                UserId::new(8).unwrap(),
+                Kind::Bill,
+                Version(0),
+                Channel::Email,
+            ),
+            MessageKey::new(
+                period,
+                user,
+                Kind::Correction(1),
+                Version(0),
+                Channel::Email,
+            ),
             MessageKey::new(period, user, Kind::Bill, Version(1), Channel::Email),
             MessageKey::new(period, user, Kind::Bill, Version(0), Channel::Sms),
         ] {

@@ -75,7 +75,9 @@ pub enum SubscriberStatus {
 }
 
 /// The language of a message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Locale {
     /// Korean.
@@ -103,7 +105,10 @@ impl Day {
     #[must_use]
     pub fn of_period(period: Period) -> (Self, Self) {
         let first = jiff::civil::date(period.year(), period.month(), 1);
-        (Self::from_date(first), Self::from_date(first.last_of_month()))
+        (
+            Self::from_date(first),
+            Self::from_date(first.last_of_month()),
+        )
     }
 }
 
@@ -156,7 +161,9 @@ impl Contacts {
     /// The destination of a channel, if the subscriber can be reached by it.
     #[must_use]
     pub fn destination(&self, channel: Channel) -> Option<&Destination> {
-        self.destinations.iter().find(|destination| destination.channel == channel)
+        self.destinations
+            .iter()
+            .find(|destination| destination.channel == channel)
     }
 }
 

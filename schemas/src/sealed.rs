@@ -46,7 +46,12 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All of them, in the order of their ordinals.
-    pub const ALL: [Self; 4] = [Self::Destination, Self::Profile, Self::Match, Self::DeadLetter];
+    pub const ALL: [Self; 4] = [
+        Self::Destination,
+        Self::Profile,
+        Self::Match,
+        Self::DeadLetter,
+    ];
 
     /// The name in the key ring file.
     #[must_use]

@@ -16,7 +16,10 @@ pub struct WonOverflow;
 #[serde(transparent)]
 pub struct Won(pub i64);
 
-#[allow(clippy::should_implement_trait, reason = "checked, so they answer a Result: the operators' traits cannot")]
+#[allow(
+    clippy::should_implement_trait,
+    reason = "checked, so they answer a Result: the operators' traits cannot"
+)]
 impl Won {
     /// Nothing.
     pub const ZERO: Self = Self(0);

@@ -14,11 +14,17 @@ use crate::usage_error::UsageError;
 
 pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let newest = deployment.commands()?.into_iter().filter_map(|command| match command.action {
-        Action::Close(close) => Some(close.period),
-        _ => None,
-    });
-    if let Some(newest) = newest.max().filter(|newest| period.months_until(*newest) > MONTHS_KEPT) {
+    let newest = deployment
+        .commands()?
+        .into_iter()
+        .filter_map(|command| match command.action {
+            Action::Close(close) => Some(close.period),
+            _ => None,
+        });
+    if let Some(newest) = newest
+        .max()
+        .filter(|newest| period.months_until(*newest) > MONTHS_KEPT)
+    {
         return Err(UsageError(format!(
             "{period} lies more than {MONTHS_KEPT} months before {newest}, which was closed: what it was settled from is no longer kept"
         ))
@@ -26,7 +32,10 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
     }
     let id = close(&deployment, period)?;
     let json = serde_json::json!({ "period": period, "command_id": id });
-    scene.answer(&json, &format!("{period} closes: a running pipeline settles it (command {id})"))
+    scene.answer(
+        &json,
+        &format!("{period} closes: a running pipeline settles it (command {id})"),
+    )
 }
 
 /// Writes the command. The catalogue and the templates travel with it, so that what it means

@@ -42,7 +42,11 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
         Command::Requeue { reason } => {
             let ring = key_ring(&scene.config)?;
             ring.require(&[KeyPurpose::DeadLetter]).map_err(usage)?;
-            let chosen = letters.iter().filter(|letter| reason.as_ref().is_none_or(|reason| reason == letter.reason.name()));
+            let chosen = letters.iter().filter(|letter| {
+                reason
+                    .as_ref()
+                    .is_none_or(|reason| reason == letter.reason.name())
+            });
             let (mut requeued, mut left) = (0_u64, 0_u64);
             for letter in chosen {
                 if requeue(&deployment, &ring, letter)? {
@@ -52,7 +56,10 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
                 }
             }
             let json = serde_json::json!({ "requeued": requeued, "still_refused": left });
-            scene.answer(&json, &format!("{requeued} put back on their way, {left} still refused as they are"))
+            scene.answer(
+                &json,
+                &format!("{requeued} put back on their way, {left} still refused as they are"),
+            )
         }
     }
 }
@@ -65,7 +72,12 @@ fn list(scene: &Scene, letters: &[DeadLetter]) -> Result<()> {
         let _ = writeln!(
             text,
             "{reason:<20} {} {} {}@{} user {}: {}",
-            letter.stage, letter.source, letter.partition, letter.position, letter.user_id, letter.detail
+            letter.stage,
+            letter.source,
+            letter.partition,
+            letter.position,
+            letter.user_id,
+            letter.detail
         );
         json.push(serde_json::json!({
             "reason": reason, "stage": letter.stage, "source": letter.source, "partition": letter.partition,
@@ -89,7 +101,9 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
         None => None,
     };
     if from_row {
-        let Some(text) = opened.as_ref().and_then(|opened| opened.as_str()) else { return Ok(false) };
+        let Some(text) = opened.as_ref().and_then(|opened| opened.as_str()) else {
+            return Ok(false);
+        };
         let zone = jiff::tz::TimeZone::get(&deployment.config.time_zone)?;
         let row = Door::new(ring, zone).read_again(text, letter.position.unsigned_abs())?;
         if requeue_row(deployment, ring, row)?.is_some() {
@@ -99,9 +113,13 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
         deployment.append(vec![mark])?;
         return Ok(true);
     }
-    let topic = [&topics.usage, &topics.subscribers].into_iter().find(|topic| topic.name() == letter.raw_form);
+    let topic = [&topics.usage, &topics.subscribers]
+        .into_iter()
+        .find(|topic| topic.name() == letter.raw_form);
     let Some(topic) = topic else { return Ok(false) };
-    if topic == &topics.subscribers && codec::is::<Subscriber>(opened.as_ref().map_or(&[], |o| o.as_bytes())) {
+    if topic == &topics.subscribers
+        && codec::is::<Subscriber>(opened.as_ref().map_or(&[], |o| o.as_bytes()))
+    {
         // the row stands on the log already, and a newer one may follow it: the next close of
         // the period settles the user by whichever is newest
         deployment.append(vec![mark(deployment, letter)?])?;
@@ -114,7 +132,10 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
             let at = Offset(letter.position.unsigned_abs());
             let batch = deployment.log.read(topic, shard, at)?;
             let found = batch.and_then(|batch| {
-                batch.iter().find(|record| record.offset == at).and_then(|record| record.value.map(<[u8]>::to_vec))
+                batch
+                    .iter()
+                    .find(|record| record.offset == at)
+                    .and_then(|record| record.value.map(<[u8]>::to_vec))
             });
             let Some(value) = found else { return Ok(false) };
             value
@@ -129,7 +150,11 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
     let Ok(user) = user else { return Ok(false) };
     let mut batch = Batch::default();
     batch.push(user_key(user).as_bytes(), Some(&value));
-    let back = Write { topic: topic.clone(), shard: deployment.shard_of(user), batch };
+    let back = Write {
+        topic: topic.clone(),
+        shard: deployment.shard_of(user),
+        batch,
+    };
     deployment.append(vec![back, mark(deployment, letter)?])?;
     Ok(true)
 }
@@ -143,7 +168,14 @@ fn mark(deployment: &Deployment, letter: &DeadLetter) -> Result<Write> {
         command_id: "requeue".to_owned(),
     };
     let mut batch = Batch::default();
-    batch.push(user_key(letter.user_id).as_bytes(), Some(&codec::encode(&mark)?));
+    batch.push(
+        user_key(letter.user_id).as_bytes(),
+        Some(&codec::encode(&mark)?),
+    );
     let topic = deployment.topics().dead_letters.clone();
-    Ok(Write { topic, shard: deployment.shard_of(letter.user_id), batch })
+    Ok(Write {
+        topic,
+        shard: deployment.shard_of(letter.user_id),
+        batch,
+    })
 }

@@ -45,7 +45,11 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     config.windows.ignore = true;
     config.keys.file = folder.join("keys.json");
     for channel in config.policy.channels.clone() {
-        let simulated = ChannelConfig { failure_rate: 0.01, max_in_flight: 2_000, ..ChannelConfig::default() };
+        let simulated = ChannelConfig {
+            failure_rate: 0.01,
+            max_in_flight: 2_000,
+            ..ChannelConfig::default()
+        };
         config.channels.insert(channel, simulated);
     }
     let ring = keys::generate(&config.keys.file)?;
@@ -57,7 +61,13 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     };
 
     let settings = Settings::new(offer(&catalog(&config)?));
-    let population = Population::new(Seed(arguments.seed), arguments.users, arguments.period, settings).map_err(usage)?;
+    let population = Population::new(
+        Seed(arguments.seed),
+        arguments.users,
+        arguments.period,
+        settings,
+    )
+    .map_err(usage)?;
     let inputs = folder.join("inputs");
     let seeded = seed::seed(&population, &ring, &inputs)?;
     lap("seed");
@@ -69,7 +79,12 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
 
     close::close(&deployment, arguments.period)?;
     let stages = [Stage::Settle, Stage::Render, Stage::Send];
-    run(&deployment, stage_keys(&ring, &stages)?, &stages, Until::Drained)?;
+    run(
+        &deployment,
+        stage_keys(&ring, &stages)?,
+        &stages,
+        Until::Drained,
+    )?;
     lap("run");
 
     let table = folder.join(format!("result-{}.parquet", arguments.period));
@@ -94,16 +109,26 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let count = |number: u64| grouped(number.cast_signed());
     let mut summary = text(&books);
     let share = 100.0 * moved_on as f64 / books.statements.max(1) as f64;
-    summary.push_str(&format!("  {} ({share:.2} %) moved on to a second channel\n", count(moved_on)));
+    summary.push_str(&format!(
+        "  {} ({share:.2} %) moved on to a second channel\n",
+        count(moved_on)
+    ));
     summary.push_str(&format!(
         "the provider's ledger: {} messages taken for {} users, {} of them more than once\n",
         count(world.total.accepted),
         count(world.total.users_accepted),
         count(world.total.users_accepted_more_than_once)
     ));
-    let timed: Vec<_> = times.iter().map(|(what, seconds)| format!("{what} {seconds:.1} s")).collect();
+    let timed: Vec<_> = times
+        .iter()
+        .map(|(what, seconds)| format!("{what} {seconds:.1} s"))
+        .collect();
     summary.push_str(&format!("{}\n", timed.join(", ")));
-    summary.push_str(&format!("the result table: {} rows in {}\n", count(rows), table.display()));
+    summary.push_str(&format!(
+        "the result table: {} rows in {}\n",
+        count(rows),
+        table.display()
+    ));
     summary.push_str(&format!(
         "look around: sealpost --data-dir {} status {} --user {}\n",
         folder.display(),
@@ -111,7 +136,10 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
         population.user_id(0)
     ));
     scene.answer(&json, &summary)?;
-    if !books.balanced || world.total.users_accepted_more_than_once > 0 || world.total.users_accepted != books.sent {
+    if !books.balanced
+        || world.total.users_accepted_more_than_once > 0
+        || world.total.users_accepted != books.sent
+    {
         bail!("the books and the provider's ledger do not agree: this is a bug");
     }
     Ok(())
@@ -121,11 +149,18 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
 fn clear(folder: &Path) -> Result<()> {
     if folder.exists() {
         if !folder.join(MARK).is_file() {
-            bail!("{} is there and was not made by `demo`: name another --data-dir", folder.display());
+            bail!(
+                "{} is there and was not made by `demo`: name another --data-dir",
+                folder.display()
+            );
         }
-        std::fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot clear {}", folder.display()))?;
     }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    std::fs::write(folder.join(MARK), "`sealpost demo` clears this folder when it starts.\n")
-        .with_context(|| format!("cannot write in {}", folder.display()))
+    std::fs::write(
+        folder.join(MARK),
+        "`sealpost demo` clears this folder when it starts.\n",
+    )
+    .with_context(|| format!("cannot write in {}", folder.display()))
 }

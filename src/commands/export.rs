@@ -32,7 +32,8 @@ pub(super) fn execute(scene: &Scene, period: Period, out: &Path) -> Result<()> {
 /// Writes the table: by shard, in the order of the users; beside it first, then moved.
 pub(super) fn export(deployment: &Deployment, period: Period, out: &Path) -> Result<u64> {
     let unfinished = out.with_extension("parquet.part");
-    let file = File::create(&unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
+    let file = File::create(&unfinished)
+        .with_context(|| format!("cannot write {}", unfinished.display()))?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_created_by("sealpost".to_owned())
@@ -57,10 +58,13 @@ pub(super) fn export(deployment: &Deployment, period: Period, out: &Path) -> Res
         for statement in statements.values() {
             let key = user_period_key(statement.user_id, period);
             let state = states.remove(key.as_bytes());
-            let kind = state.as_ref().and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
+            let kind = state
+                .as_ref()
+                .and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
             let newest = kind.map_or(Version(0), |kind| kind.version);
             for version in (0..=newest.0).map(Version) {
-                let call = kind.and_then(|kind| kind.calls.iter().rev().find(|call| call.version == version));
+                let call = kind
+                    .and_then(|kind| kind.calls.iter().rev().find(|call| call.version == version));
                 batch.push(&row(statement, kind, call, version, newest));
                 rows += 1;
                 if batch.len() >= ROWS {
@@ -98,7 +102,11 @@ fn row<'a>(
         },
     };
     let attempts = kind.map_or(0, |kind| {
-        kind.calls.iter().filter(|call| call.version == version).map(|call| u32::from(call.attempts)).sum()
+        kind.calls
+            .iter()
+            .filter(|call| call.version == version)
+            .map(|call| u32::from(call.attempts))
+            .sum()
     });
     ResultRow {
         user_id,
@@ -113,8 +121,11 @@ fn row<'a>(
         total_won: statement.total_won,
         status,
         attempts,
-        message_key: call.map(|call| MessageKey::new(period, user_id, Kind::Bill, version, call.channel)),
+        message_key: call
+            .map(|call| MessageKey::new(period, user_id, Kind::Bill, version, call.channel)),
         provider_message_id: call.and_then(|call| call.provider_message_id.as_deref()),
-        updated_at: call.map(|call| call.updated_at).or(kind.map(|kind| kind.updated_at)),
+        updated_at: call
+            .map(|call| call.updated_at)
+            .or(kind.map(|kind| kind.updated_at)),
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sealpost_schemas::UserId;
 use sealpost_schemas::codec::Encoder;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{DeadLetter, Subscriber, Usage};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
-use sealpost_schemas::UserId;
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::Write;
 use sealpost_topology::types::{Shard, Topic};
@@ -51,13 +51,21 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
         ingested.subscribers,
         ingested.usage_events,
         ingested.dead_letters,
-        if ingested.dead_letters > 0 { ": see `sealpost dead-letters list`" } else { "" }
+        if ingested.dead_letters > 0 {
+            ": see `sealpost dead-letters list`"
+        } else {
+            ""
+        }
     );
     scene.answer(&serde_json::to_value(ingested)?, &text)
 }
 
 /// Reads inputs onto the log.
-pub(super) fn ingest(deployment: &Deployment, ring: &KeyRing, inputs: &[Input]) -> Result<Ingested> {
+pub(super) fn ingest(
+    deployment: &Deployment,
+    ring: &KeyRing,
+    inputs: &[Input],
+) -> Result<Ingested> {
     let zone = jiff::tz::TimeZone::get(&deployment.config.time_zone)?;
     let door = Door::new(ring, zone);
     door.check_keys(inputs).map_err(usage)?;
@@ -69,17 +77,16 @@ pub(super) fn ingest(deployment: &Deployment, ring: &KeyRing, inputs: &[Input]) 
             tracing::warn!("{warning}");
         }
         let name = input.name();
-        let summary = door
-            .read(input, &mut |row, record| {
-                if row % 8192 == 0 {
-                    bar.set_position(gathered.ingested.subscribers + gathered.ingested.usage_events);
-                }
-                match record {
-                    Row::Subscriber(subscriber) => gathered.subscriber(&subscriber),
-                    Row::Usage(usage) => gathered.usage(&usage),
-                    Row::Refused(refused) => gathered.refused(&name, &refused),
-                }
-            });
+        let summary = door.read(input, &mut |row, record| {
+            if row % 8192 == 0 {
+                bar.set_position(gathered.ingested.subscribers + gathered.ingested.usage_events);
+            }
+            match record {
+                Row::Subscriber(subscriber) => gathered.subscriber(&subscriber),
+                Row::Usage(usage) => gathered.usage(&usage),
+                Row::Refused(refused) => gathered.refused(&name, &refused),
+            }
+        });
         // what was read before a file turned out to be damaged stands; reading again is harmless
         gathered.flush()?;
         if let Some(warning) = summary.map_err(unreadable)?.warning {
@@ -92,7 +99,11 @@ pub(super) fn ingest(deployment: &Deployment, ring: &KeyRing, inputs: &[Input]) 
 
 /// A damaged file is the caller's to mend, a failing log is not.
 fn unreadable(error: anyhow::Error) -> anyhow::Error {
-    if error.downcast_ref::<crate::door::DoorError>().is_some() { UsageError(format!("{error:#}")).into() } else { error }
+    if error.downcast_ref::<crate::door::DoorError>().is_some() {
+        UsageError(format!("{error:#}")).into()
+    } else {
+        error
+    }
 }
 
 /// Records on their way to the log, by topic and shard.
@@ -127,7 +138,10 @@ impl<'a> Gathered<'a> {
         self.ingested.subscribers += 1;
         self.scratch.clear();
         self.subscribers.encode(subscriber, &mut self.scratch)?;
-        self.push(&self.deployment.topics().subscribers.clone(), subscriber.user_id)
+        self.push(
+            &self.deployment.topics().subscribers.clone(),
+            subscriber.user_id,
+        )
     }
 
     fn usage(&mut self, usage: &Usage) -> Result<()> {
@@ -139,7 +153,11 @@ impl<'a> Gathered<'a> {
 
     fn refused(&mut self, file: &str, refused: &Refused) -> Result<()> {
         self.ingested.dead_letters += 1;
-        let raw = self.ring.seal(Purpose::DeadLetterRaw, refused.user_id, refused.raw_json.as_bytes())?;
+        let raw = self.ring.seal(
+            Purpose::DeadLetterRaw,
+            refused.user_id,
+            refused.raw_json.as_bytes(),
+        )?;
         let letter = DeadLetter {
             user_id: refused.user_id,
             stage: "ingest".to_owned(),
@@ -153,7 +171,10 @@ impl<'a> Gathered<'a> {
         };
         self.scratch.clear();
         self.letters.encode(&letter, &mut self.scratch)?;
-        self.push(&self.deployment.topics().dead_letters.clone(), refused.user_id)
+        self.push(
+            &self.deployment.topics().dead_letters.clone(),
+            refused.user_id,
+        )
     }
 
     fn push(&mut self, topic: &Topic, user: UserId) -> Result<()> {
@@ -163,21 +184,37 @@ impl<'a> Gathered<'a> {
         let before = batch.bytes();
         batch.push(key.as_bytes(), Some(&self.scratch));
         self.bytes += batch.bytes() - before;
-        if self.bytes >= APPEND_BYTES { self.flush() } else { Ok(()) }
+        if self.bytes >= APPEND_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<()> {
         let writes: Vec<_> = std::mem::take(&mut self.batches)
             .into_iter()
-            .map(|((topic, shard), batch)| Write { topic, shard, batch })
+            .map(|((topic, shard), batch)| Write {
+                topic,
+                shard,
+                batch,
+            })
             .collect();
         self.bytes = 0;
-        if writes.is_empty() { Ok(()) } else { self.deployment.append(writes) }
+        if writes.is_empty() {
+            Ok(())
+        } else {
+            self.deployment.append(writes)
+        }
     }
 }
 
 /// Puts one record, as a row of a file was read again, back on its way.
-pub(super) fn requeue_row(deployment: &Deployment, ring: &KeyRing, row: Row) -> Result<Option<Refused>> {
+pub(super) fn requeue_row(
+    deployment: &Deployment,
+    ring: &KeyRing,
+    row: Row,
+) -> Result<Option<Refused>> {
     let mut gathered = Gathered::new(deployment, ring);
     match row {
         Row::Subscriber(subscriber) => gathered.subscriber(&subscriber)?,

@@ -45,7 +45,13 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
         Command::Generate => {
             generate(file)?;
             let json = serde_json::json!({ "file": file });
-            scene.answer(&json, &format!("made the key ring {}: keep it safe, nothing opens without it", file.display()))
+            scene.answer(
+                &json,
+                &format!(
+                    "made the key ring {}: keep it safe, nothing opens without it",
+                    file.display()
+                ),
+            )
         }
         Command::Rotate { purpose } => {
             let mut ring = key_ring(&scene.config)?;
@@ -60,9 +66,17 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             let new = file.with_extension("json.new");
             let _ = std::fs::remove_file(&new);
             write_new(&new, &ring)?;
-            std::fs::rename(&new, file).with_context(|| format!("cannot replace {}", file.display()))?;
+            std::fs::rename(&new, file)
+                .with_context(|| format!("cannot replace {}", file.display()))?;
             let json = serde_json::json!({ "file": file, "purpose": purpose.name() });
-            scene.answer(&json, &format!("{} has a new primary key for {}", file.display(), purpose.name()))
+            scene.answer(
+                &json,
+                &format!(
+                    "{} has a new primary key for {}",
+                    file.display(),
+                    purpose.name()
+                ),
+            )
         }
     }
 }

@@ -44,10 +44,14 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
     match command {
         Command::Show => {
-            let set = deployment.commands()?.into_iter().rev().find_map(|command| match command.action {
-                Action::PolicySet(set) => Some((set, command.command_id, command.issued_at)),
-                _ => None,
-            });
+            let set = deployment
+                .commands()?
+                .into_iter()
+                .rev()
+                .find_map(|command| match command.action {
+                    Action::PolicySet(set) => Some((set, command.command_id, command.issued_at)),
+                    _ => None,
+                });
             let (policy, from) = match set {
                 Some((set, id, at)) => (set.policy, format!("set by command {id} at {at}")),
                 None => (scene.config.policy(), "configured".to_owned()),
@@ -55,9 +59,20 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             let json = serde_json::json!({
                 "channels": policy.channels, "attempts_per_channel": policy.attempts_per_channel, "from": from,
             });
-            scene.answer(&json, &format!("{} ({} attempts each; {from})", names(&policy), policy.attempts_per_channel))
+            scene.answer(
+                &json,
+                &format!(
+                    "{} ({} attempts each; {from})",
+                    names(&policy),
+                    policy.attempts_per_channel
+                ),
+            )
         }
-        Command::Set { channels, attempts, apply } => {
+        Command::Set {
+            channels,
+            attempts,
+            apply,
+        } => {
             let policy = Policy {
                 channels: channels.clone(),
                 attempts_per_channel: attempts.unwrap_or(scene.config.policy.attempts_per_channel),
@@ -67,7 +82,8 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             distinct.dedup();
             if distinct.len() != policy.channels.len() || policy.attempts_per_channel == 0 {
                 return Err(UsageError(
-                    "a policy names each channel at most once and allows at least one attempt".to_owned(),
+                    "a policy names each channel at most once and allows at least one attempt"
+                        .to_owned(),
                 )
                 .into());
             }
@@ -76,13 +92,26 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
                 Scope::Failed => Apply::Failed,
                 Scope::Unsent => Apply::Unsent,
             };
-            let id = deployment.command(&|_, _| Action::PolicySet(PolicySet { policy: policy.clone(), apply }))?;
+            let id = deployment.command(&|_, _| {
+                Action::PolicySet(PolicySet {
+                    policy: policy.clone(),
+                    apply,
+                })
+            })?;
             let json = serde_json::json!({ "channels": policy.channels, "apply": apply, "command_id": id });
-            scene.answer(&json, &format!("the channel order is {} (command {id})", names(&policy)))
+            scene.answer(
+                &json,
+                &format!("the channel order is {} (command {id})", names(&policy)),
+            )
         }
     }
 }
 
 fn names(policy: &Policy) -> String {
-    policy.channels.iter().map(|channel| channel.name()).collect::<Vec<_>>().join(", ")
+    policy
+        .channels
+        .iter()
+        .map(|channel| channel.name())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

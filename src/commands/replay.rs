@@ -30,12 +30,19 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
             .inputs
             .iter()
             .flat_map(|input| {
-                deployment.shards().map(|shard| Progress { topic: input.topic.clone(), shard, offset: Offset(0) })
+                deployment.shards().map(|shard| Progress {
+                    topic: input.topic.clone(),
+                    shard,
+                    offset: Offset(0),
+                })
             })
             .collect();
         deployment.log.set_committed(&spec.group, &progress)?;
         names.push(spec.name);
     }
-    let text = format!("set back to the begin: {}; the next `run` reads everything again", names.join(", "));
+    let text = format!(
+        "set back to the begin: {}; the next `run` reads everything again",
+        names.join(", ")
+    );
     scene.answer(&serde_json::json!({ "stages": names }), &text)
 }

@@ -40,13 +40,28 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let standing = state.and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
     match standing.map(|kind| kind.state) {
         Some(State::Unknown) => {}
-        Some(other) => bail!("the bill of user {user_id} for {period} is {}, not unknown: there is nothing to resolve", other.name()),
+        Some(other) => bail!(
+            "the bill of user {user_id} for {period} is {}, not unknown: there is nothing to resolve",
+            other.name()
+        ),
         None => bail!("user {user_id} has no send state for {period}"),
     }
-    let resolution = if arguments.resolution == Word::Sent { Resolution::Sent } else { Resolution::Failed };
+    let resolution = if arguments.resolution == Word::Sent {
+        Resolution::Sent
+    } else {
+        Resolution::Failed
+    };
     let id = deployment.command(&|_, _| {
-        Action::Resolve(Resolve { period, user_id, kind: Kind::Bill, resolution })
+        Action::Resolve(Resolve {
+            period,
+            user_id,
+            kind: Kind::Bill,
+            resolution,
+        })
     })?;
     let json = serde_json::json!({ "period": period, "user_id": user_id, "command_id": id });
-    scene.answer(&json, &format!("a running pipeline takes the word on user {user_id} (command {id})"))
+    scene.answer(
+        &json,
+        &format!("a running pipeline takes the word on user {user_id} (command {id})"),
+    )
 }

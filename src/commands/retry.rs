@@ -17,17 +17,34 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
     }
     let running = books.pending + books.sending;
     if running > 0 {
-        bail!("a round of {period} is running, with {running} on their way: wait until `status {period}` shows none");
+        bail!(
+            "a round of {period} is running, with {running} on their way: wait until `status {period}` shows none"
+        );
     }
     if books.failed == 0 {
         let json = serde_json::json!({ "period": period, "version": books.version, "failed": 0 });
-        return scene.answer(&json, &format!("nothing of {period} is failed: there is nothing to retry"));
+        return scene.answer(
+            &json,
+            &format!("nothing of {period} is failed: there is nothing to retry"),
+        );
     }
     let version = books.version.next();
     let policy = scene.config.policy();
-    let id = deployment.command(&|_, _| Action::Retry(Retry { period, version, policy: policy.clone() }))?;
+    let id = deployment.command(&|_, _| {
+        Action::Retry(Retry {
+            period,
+            version,
+            policy: policy.clone(),
+        })
+    })?;
     let json = serde_json::json!({
         "period": period, "version": version, "failed": books.failed, "command_id": id,
     });
-    scene.answer(&json, &format!("version {version} of {period} begins: {} are sent again (command {id})", books.failed))
+    scene.answer(
+        &json,
+        &format!(
+            "version {version} of {period} begins: {} are sent again (command {id})",
+            books.failed
+        ),
+    )
 }

@@ -10,11 +10,11 @@ use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_operators::windows::WindowRule;
+use sealpost_schemas::Channel;
 use sealpost_schemas::codec;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
-use sealpost_schemas::Channel;
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Durability, Log, Write};
 use sealpost_topology::runtime::{RunningStage, is_drained, start};
@@ -63,7 +63,11 @@ pub(super) enum Until {
 pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let keys = stage_keys(&key_ring(&scene.config)?, &arguments.stages)?;
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Run)?;
-    let until = if arguments.drain { Until::Drained } else { Until::Stopped };
+    let until = if arguments.drain {
+        Until::Drained
+    } else {
+        Until::Stopped
+    };
     let done = run(&deployment, keys, &arguments.stages, until)?;
     scene.answer(&serde_json::to_value(&done)?, &done.text())
 }
@@ -95,13 +99,26 @@ impl Done {
             sent: metrics.calls_total("sent"),
             failed: metrics.calls_total("failed"),
             unknown: metrics.calls_total("unknown"),
-            dropped: stages.iter().map(name).map(|stage| (stage, metrics.dropped_total(stage))).collect(),
+            dropped: stages
+                .iter()
+                .map(name)
+                .map(|stage| (stage, metrics.dropped_total(stage)))
+                .collect(),
         }
     }
 
     fn text(&self) -> String {
-        let Self { statements, sent, failed, unknown, dropped } = self;
-        let dropped: Vec<_> = dropped.iter().map(|(stage, count)| format!("{stage} {count}")).collect();
+        let Self {
+            statements,
+            sent,
+            failed,
+            unknown,
+            dropped,
+        } = self;
+        let dropped: Vec<_> = dropped
+            .iter()
+            .map(|(stage, count)| format!("{stage} {count}"))
+            .collect();
         format!(
             "{statements} settled, {sent} sent, {failed} failed, {unknown} unknown; seen before and dropped: {}",
             dropped.join(", ")
@@ -127,7 +144,12 @@ pub(super) fn stage_keys(ring: &KeyRing, stages: &[Stage]) -> Result<Arc<KeyRing
 }
 
 /// Runs stages in this process.
-pub(super) fn run(deployment: &Deployment, keys: Arc<KeyRing>, stages: &[Stage], until: Until) -> Result<Done> {
+pub(super) fn run(
+    deployment: &Deployment,
+    keys: Arc<KeyRing>,
+    stages: &[Stage],
+    until: Until,
+) -> Result<Done> {
     let config = &deployment.config;
     let metrics = Arc::new(Metrics::new()?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -142,7 +164,11 @@ pub(super) fn run(deployment: &Deployment, keys: Arc<KeyRing>, stages: &[Stage],
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let shell = Shell { deployment, keys, metrics: Arc::clone(&metrics) };
+    let shell = Shell {
+        deployment,
+        keys,
+        metrics: Arc::clone(&metrics),
+    };
     let mut running = Vec::new();
     let mut sender = None;
     for stage in stages {
@@ -161,12 +187,23 @@ pub(super) fn run(deployment: &Deployment, keys: Arc<KeyRing>, stages: &[Stage],
         .as_ref()
         .map(|http| crate::http::serve(http.listen, &runtime, Arc::clone(&metrics)))
         .transpose()?;
-    let ended = watch(deployment, &shell, &running, sender.as_deref(), &stop, until, server.as_ref());
+    let ended = watch(
+        deployment,
+        &shell,
+        &running,
+        sender.as_deref(),
+        &stop,
+        until,
+        server.as_ref(),
+    );
     if let Some(server) = &server {
         server.set_ready(crate::http::Ready::No);
     }
     running.iter().for_each(RunningStage::stop);
-    let joined = running.into_iter().map(RunningStage::join).fold(Ok(()), Result::and);
+    let joined = running
+        .into_iter()
+        .map(RunningStage::join)
+        .fold(Ok(()), Result::and);
     runtime.shutdown_timeout(Duration::from_millis(100));
     // why it stopped says more than that it stopped
     ended?;
@@ -203,11 +240,20 @@ fn watch(
             deployment.compact()?;
         }
         if let Some(server) = server {
-            let ready = running.iter().all(|stage| stage.is_ready(deployment.log.partitions()));
-            server.set_ready(if ready { crate::http::Ready::Yes } else { crate::http::Ready::No });
+            let ready = running
+                .iter()
+                .all(|stage| stage.is_ready(deployment.log.partitions()));
+            server.set_ready(if ready {
+                crate::http::Ready::Yes
+            } else {
+                crate::http::Ready::No
+            });
         }
         bar.set_position(shell.metrics.sent_total());
-        bar.set_message(format!("sent, {} settled", shell.metrics.statements_total()));
+        bar.set_message(format!(
+            "sent, {} settled",
+            shell.metrics.statements_total()
+        ));
         std::thread::sleep(DRAIN_LOOK);
     }
     bar.finish_and_clear();
@@ -238,8 +284,14 @@ impl Shell<'_> {
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SettleProcessor> = Arc::new(move |_| {
-            let operator = Settle::new(&time_zone).unwrap_or_else(|error| unreachable!("checked before: {error}"));
-            SettleProcessor::new(operator, Arc::clone(&topics), Arc::clone(&keys), Arc::clone(&metrics))
+            let operator = Settle::new(&time_zone)
+                .unwrap_or_else(|error| unreachable!("checked before: {error}"));
+            SettleProcessor::new(
+                operator,
+                Arc::clone(&topics),
+                Arc::clone(&keys),
+                Arc::clone(&metrics),
+            )
         });
         let performer: Arc<dyn Performer<SettleProcessor>> = Arc::new(NoEffects);
         self.start(&self.deployment.pipeline.settle, &factory, &performer)
@@ -257,8 +309,18 @@ impl Shell<'_> {
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<RenderProcessor> = Arc::new(move |_| {
-            let operator = Router::new(Arc::clone(&keys), windows.clone(), templates.clone(), policy.clone());
-            RenderProcessor::new(operator, Arc::clone(&topics), Arc::clone(&keys), Arc::clone(&metrics))
+            let operator = Router::new(
+                Arc::clone(&keys),
+                windows.clone(),
+                templates.clone(),
+                policy.clone(),
+            );
+            RenderProcessor::new(
+                operator,
+                Arc::clone(&topics),
+                Arc::clone(&keys),
+                Arc::clone(&metrics),
+            )
         });
         let performer: Arc<dyn Performer<RenderProcessor>> = Arc::new(NoEffects);
         self.start(&self.deployment.pipeline.render, &factory, &performer)
@@ -267,7 +329,13 @@ impl Shell<'_> {
     fn send(&self, runtime: &tokio::runtime::Runtime) -> Result<(RunningStage, Arc<Sender>)> {
         let config = &self.deployment.config;
         let wall_clock: WallClock = Arc::new(now);
-        let providers = provider::build(config, &self.deployment.data_dir, runtime.handle(), &wall_clock).map_err(usage)?;
+        let providers = provider::build(
+            config,
+            &self.deployment.data_dir,
+            runtime.handle(),
+            &wall_clock,
+        )
+        .map_err(usage)?;
         let rules = channel_rules(config, &providers);
         let window = window(config);
         let receipts = Receipts {
@@ -286,10 +354,18 @@ impl Shell<'_> {
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SendProcessor> = Arc::new(move |_| {
             let operator = Gate::new(rules, window);
-            SendProcessor::new(operator, Arc::clone(&topics), Arc::clone(&keys), Arc::clone(&metrics))
+            SendProcessor::new(
+                operator,
+                Arc::clone(&topics),
+                Arc::clone(&keys),
+                Arc::clone(&metrics),
+            )
         });
         let performer: Arc<dyn Performer<SendProcessor>> = Arc::clone(&sender) as _;
-        Ok((self.start(&self.deployment.pipeline.send, &factory, &performer)?, sender))
+        Ok((
+            self.start(&self.deployment.pipeline.send, &factory, &performer)?,
+            sender,
+        ))
     }
 
     fn start<P: sealpost_topology::processor::Processor + 'static>(
@@ -299,33 +375,57 @@ impl Shell<'_> {
         performer: &Arc<dyn Performer<P>>,
     ) -> Result<RunningStage> {
         let workers = self.deployment.config.workers();
-        Ok(start(&self.deployment.log, spec, workers, self.grace(), &self.clock(), factory, performer)?)
+        Ok(start(
+            &self.deployment.log,
+            spec,
+            workers,
+            self.grace(),
+            &self.clock(),
+            factory,
+            performer,
+        )?)
     }
 
     /// Brings figures up to date that nobody pushes.
     fn refresh(&self, running: &[RunningStage]) {
         for purpose in Purpose::ALL {
-            self.metrics.opened(purpose.name(), self.keys.opened(purpose));
+            self.metrics
+                .opened(purpose.name(), self.keys.opened(purpose));
         }
         for stage in running {
             let name = stage.spec().name;
-            let sum = |of: fn(&sealpost_topology::worker::WorkerStatus) -> &std::sync::atomic::AtomicU64| {
-                stage.statuses().map(|status| of(status).load(Ordering::Relaxed)).sum()
+            let sum = |of: fn(
+                &sealpost_topology::worker::WorkerStatus,
+            ) -> &std::sync::atomic::AtomicU64| {
+                stage
+                    .statuses()
+                    .map(|status| of(status).load(Ordering::Relaxed))
+                    .sum()
             };
-            self.metrics.holds(name, "shards", sum(|status| &status.shards));
-            self.metrics.holds(name, "entries", sum(|status| &status.entries));
-            self.metrics.holds(name, "in_flight", sum(|status| &status.in_flight));
-            self.metrics.holds(name, "records", sum(|status| &status.records));
-            self.metrics.holds(name, "steps", sum(|status| &status.steps));
-            self.metrics.holds(name, "commit_us", sum(|status| &status.commit_us));
-            self.metrics.holds(name, "aborted_steps", sum(|status| &status.aborted));
+            self.metrics
+                .holds(name, "shards", sum(|status| &status.shards));
+            self.metrics
+                .holds(name, "entries", sum(|status| &status.entries));
+            self.metrics
+                .holds(name, "in_flight", sum(|status| &status.in_flight));
+            self.metrics
+                .holds(name, "records", sum(|status| &status.records));
+            self.metrics
+                .holds(name, "steps", sum(|status| &status.steps));
+            self.metrics
+                .holds(name, "commit_us", sum(|status| &status.commit_us));
+            self.metrics
+                .holds(name, "aborted_steps", sum(|status| &status.aborted));
         }
     }
 }
 
 fn channel_rules(config: &Config, providers: &Providers) -> [ChannelRule; Channel::ALL.len()] {
     Channel::ALL.map(|channel| {
-        #[allow(clippy::indexing_slicing, reason = "a channel's index is below their number")]
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "a channel's index is below their number"
+        )]
         let provider = &providers[channel.index()];
         provider::rule(&config.channel(channel), &**provider)
     })
@@ -334,7 +434,13 @@ fn channel_rules(config: &Config, providers: &Providers) -> [ChannelRule; Channe
 /// Dispatches that one shard may have unfinished: its share of what may be on the line twice
 /// over, so that the next ones stand in line while the last ones end.
 fn window(config: &Config) -> usize {
-    let in_flight: usize = config.policy.channels.iter().map(|channel| config.channel(*channel).max_in_flight).max().unwrap_or(1);
+    let in_flight: usize = config
+        .policy
+        .channels
+        .iter()
+        .map(|channel| config.channel(*channel).max_in_flight)
+        .max()
+        .unwrap_or(1);
     (2 * in_flight.div_ceil(config.log.partitions as usize)).max(1_024)
 }
 
@@ -347,7 +453,9 @@ struct Receipts {
 impl Receipts {
     fn write(&self, shard: Shard, id: CallId, answer: Answer) {
         let (outcome, provider_message_id) = match answer {
-            Answer::Accepted { provider_message_id } => (Outcome::Sent, provider_message_id),
+            Answer::Accepted {
+                provider_message_id,
+            } => (Outcome::Sent, provider_message_id),
             Answer::Refused(_) => (Outcome::Failed, None),
             // the new owner settles a call in doubt by itself
             _ => return,
@@ -365,12 +473,21 @@ impl Receipts {
             provider_message_id,
             updated_at: now(),
         };
-        let written = codec::encode(&receipt).map_err(anyhow::Error::from).and_then(|value| {
-            let mut batch = Batch::default();
-            batch.push(user_period_key(id.user_id, id.period).as_bytes(), Some(&value));
-            let write = Write { topic: self.topic.clone(), shard, batch };
-            Ok(self.log.append(vec![write], Durability::Process)?)
-        });
+        let written = codec::encode(&receipt)
+            .map_err(anyhow::Error::from)
+            .and_then(|value| {
+                let mut batch = Batch::default();
+                batch.push(
+                    user_period_key(id.user_id, id.period).as_bytes(),
+                    Some(&value),
+                );
+                let write = Write {
+                    topic: self.topic.clone(),
+                    shard,
+                    batch,
+                };
+                Ok(self.log.append(vec![write], Durability::Process)?)
+            });
         if let Err(error) = written {
             // the call stays in doubt, and is settled as such
             tracing::error!("an outcome that came late could not be written: {error:#}");

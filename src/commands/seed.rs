@@ -40,9 +40,17 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let mut settings = Settings::new(offer(&catalog(&scene.config)?));
     settings.events_per_user = arguments.events;
     if let Some(every) = arguments.tripwire_every {
-        settings.tripwires = (0..arguments.users).step_by(usize::try_from(every.max(1))?).collect();
+        settings.tripwires = (0..arguments.users)
+            .step_by(usize::try_from(every.max(1))?)
+            .collect();
     }
-    let population = Population::new(Seed(arguments.seed), arguments.users, arguments.period, settings).map_err(usage)?;
+    let population = Population::new(
+        Seed(arguments.seed),
+        arguments.users,
+        arguments.period,
+        settings,
+    )
+    .map_err(usage)?;
     let summary = seed(&population, &ring, &arguments.out)?;
     let json = serde_json::json!({
         "users": summary.users, "events": summary.events,

@@ -30,9 +30,16 @@ pub(super) fn execute(scene: &Scene, period: Option<Period>, user: Option<UserId
                     _ => None,
                 })
                 .collect();
-            let books: Vec<_> = closed.into_iter().map(|period| Books::read(&deployment, period)).collect::<Result<_>>()?;
+            let books: Vec<_> = closed
+                .into_iter()
+                .map(|period| Books::read(&deployment, period))
+                .collect::<Result<_>>()?;
             let all: Vec<_> = books.iter().map(text).collect();
-            let all = if all.is_empty() { "no period has been closed".to_owned() } else { all.join("\n") };
+            let all = if all.is_empty() {
+                "no period has been closed".to_owned()
+            } else {
+                all.join("\n")
+            };
             scene.answer(&serde_json::to_value(&books)?, &all)
         }
     }
@@ -72,8 +79,15 @@ pub(super) fn text(books: &Books) -> String {
             grouped(calls.sending.cast_signed())
         );
     }
-    let verdict = if books.balanced { "the books balance" } else { "THE BOOKS DO NOT BALANCE" };
-    let _ = writeln!(text, "  {verdict}: statements = pending + held + sending + sent + failed + unknown + suppressed");
+    let verdict = if books.balanced {
+        "the books balance"
+    } else {
+        "THE BOOKS DO NOT BALANCE"
+    };
+    let _ = writeln!(
+        text,
+        "  {verdict}: statements = pending + held + sending + sent + failed + unknown + suppressed"
+    );
     text
 }
 
@@ -85,7 +99,7 @@ pub(super) fn grouped(number: i64) -> String {
         text.push('-');
     }
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -151,7 +165,10 @@ fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId
             "template_digest": statement.template_digest.to_string() },
         "kinds": kinds,
     });
-    let mut text = format!("user {user}, period {period}: {} won\n", grouped(statement.total_won.0));
+    let mut text = format!(
+        "user {user}, period {period}: {} won\n",
+        grouped(statement.total_won.0)
+    );
     for line in &statement.lines {
         let what = serde_json::to_value(line.kind)?;
         let _ = writeln!(
@@ -163,7 +180,13 @@ fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId
         );
     }
     for kind in state.iter().flat_map(|state| &state.kinds) {
-        let _ = writeln!(text, "  {} is {}, version {}", kind.kind, kind.state.name(), kind.version);
+        let _ = writeln!(
+            text,
+            "  {} is {}, version {}",
+            kind.kind,
+            kind.state.name(),
+            kind.version
+        );
         for call in &kind.calls {
             let outcome = serde_json::to_value(call.outcome)?;
             let _ = writeln!(

@@ -91,7 +91,7 @@ impl<'a> Cell<'a> {
             Self::Real(_) | Self::Instant(_) | Self::Local(_) | Self::Day(_) => Err(NOT_INTEGER),
             Self::Missing | Self::Text(_) | Self::Owned(_) | Self::Bytes(_) | Self::Unusable(_) => {
                 match self.text()? {
-                    Some(text) => text.parse().map(Some).map_err(|_| NOT_INTEGER),
+                    Some(text) => written_integer(text).map(Some),
                     None => Ok(None),
                 }
             }
@@ -167,6 +167,17 @@ pub(super) fn date_of(day: i32) -> Option<Date> {
     jiff::civil::date(1970, 1, 1)
         .checked_add(jiff::Span::new().days(day))
         .ok()
+}
+
+/// Digits, and perhaps a fraction of zeros: a data frame writes a column of whole numbers with
+/// gaps as `22.0`.
+fn written_integer(text: &str) -> Result<i64, Rule> {
+    let whole = match text.split_once('.') {
+        Some((whole, "0" | "00")) => whole,
+        Some(_) => return Err(NOT_INTEGER),
+        None => text,
+    };
+    whole.parse().map_err(|_| NOT_INTEGER)
 }
 
 fn written_date(text: &str) -> Result<Day, Rule> {
@@ -322,6 +333,7 @@ mod tests {
     #[test]
     fn a_whole_number_is_read_from_text_and_from_numbers() {
         assert_eq!(Cell::Text(" 42 ").integer(), Ok(Some(42)));
+        assert_eq!(Cell::Text("22.0").integer(), Ok(Some(22)));
         assert_eq!(Cell::Integer(-1).integer(), Ok(Some(-1)));
         assert_eq!(Cell::Real(22.0).integer(), Ok(Some(22)));
         assert_eq!(Cell::Text("").integer(), Ok(None));
@@ -330,7 +342,9 @@ mod tests {
             Cell::Real(0.5),
             Cell::Real(f64::NAN),
             Cell::Real(1e300),
-            Cell::Text("1.0"),
+            Cell::Text("1.5"),
+            Cell::Text("1."),
+            Cell::Text(".0"),
         ] {
             assert_eq!(cell.integer(), Err(NOT_INTEGER));
         }

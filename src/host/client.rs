@@ -69,7 +69,7 @@ enum Effect {
 }
 
 /// Asks for the ends, and makes what is written there.
-type Build<'a> = dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write> + 'a;
+type Build<'a> = sealpost_topology::log::CutBuilder<'a>;
 
 /// Connections to one host.
 pub(super) struct Client {

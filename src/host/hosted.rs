@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealpost_topology::batch::RecordBatch;
 use sealpost_topology::log::{
-    Bounds, Durability, EmbeddedLog, Log, LogError, Member, Progress, TopicSpec, Write,
+    Bounds, CutBuilder, Durability, EmbeddedLog, Log, LogError, Member, Progress, TopicSpec, Write,
 };
 use sealpost_topology::types::{Group, Offset, Shard, Topic};
 
@@ -90,11 +90,7 @@ impl Log for HostedLog {
         self.log.append(writes, durability)
     }
 
-    fn append_cut(
-        &self,
-        cut: &[Topic],
-        build: &mut dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write>,
-    ) -> Result<(), LogError> {
+    fn append_cut(&self, cut: &[Topic], build: &mut CutBuilder<'_>) -> Result<(), LogError> {
         self.log.append_cut(cut, build)
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sealpost_topology::batch::RecordBatch;
 use sealpost_topology::log::{
-    Bounds, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
+    Bounds, CutBuilder, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
 };
 use sealpost_topology::types::{Group, Offset, Shard, Topic};
 
@@ -111,11 +111,7 @@ impl Log for RemoteLog {
         })
     }
 
-    fn append_cut(
-        &self,
-        cut: &[Topic],
-        build: &mut dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write>,
-    ) -> Result<(), LogError> {
+    fn append_cut(&self, cut: &[Topic], build: &mut CutBuilder<'_>) -> Result<(), LogError> {
         self.call(|via| match via {
             Via::Hosted(log) => Ok(log.append_cut(cut, build)?),
             Via::Client(client) => client.append_cut(cut, build),

@@ -8,11 +8,15 @@ use sealpost_schemas::codec::{self, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice, Statement};
 use sealpost_topology::batch::Record;
-use sealpost_topology::processor::{Context, InputId, Lookup, Parts, ProcessError, Processor, Work};
+use sealpost_topology::processor::{
+    Context, InputId, Lookup, Parts, ProcessError, Processor, Work,
+};
 use sealpost_topology::types::{Offset, TimeMs};
 
 use crate::metrics::Metrics;
-use crate::stages::{DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key};
+use crate::stages::{
+    DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key,
+};
 use crate::topics::Topics;
 
 const CONTROL: InputId = InputId(0);
@@ -35,14 +39,21 @@ struct RenderHistory<'a>(&'a mut dyn Lookup);
 
 impl History for RenderHistory<'_> {
     fn value(&mut self, _: Source, offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
-        self.0.value(STATEMENTS, Offset(offset)).map_err(|error| HistoryError(error.into()))
+        self.0
+            .value(STATEMENTS, Offset(offset))
+            .map_err(|error| HistoryError(error.into()))
     }
 }
 
 impl RenderProcessor {
     /// A processor with an operator.
     #[must_use]
-    pub fn new(operator: Router, topics: Arc<Topics>, keys: Arc<KeyRing>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        operator: Router,
+        topics: Arc<Topics>,
+        keys: Arc<KeyRing>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             operator,
             topics,
@@ -61,9 +72,18 @@ impl RenderProcessor {
         act: impl FnOnce(&mut Router, &mut Scope<'_>) -> Result<T, OperatorError>,
     ) -> Result<T, ProcessError> {
         let now = timestamp(context.now);
-        let Parts { stores, outputs, lookup, .. } = context.parts();
-        let [routes] = stores else { return Err(wired_wrongly()) };
-        let [dispatches, _] = outputs else { return Err(wired_wrongly()) };
+        let Parts {
+            stores,
+            outputs,
+            lookup,
+            ..
+        } = context.parts();
+        let [routes] = stores else {
+            return Err(wired_wrongly());
+        };
+        let [dispatches, _] = outputs else {
+            return Err(wired_wrongly());
+        };
         let mut scope = Scope {
             table: &mut StoreTable(routes),
             history: &mut RenderHistory(lookup),
@@ -75,11 +95,23 @@ impl RenderProcessor {
             match output {
                 Output::Dispatch(dispatch) => {
                     let key = user_period_key(dispatch.user_id, dispatch.period);
-                    emit(&mut self.dispatches, &dispatch, &key, &mut self.scratch, dispatches)?;
+                    emit(
+                        &mut self.dispatches,
+                        &dispatch,
+                        &key,
+                        &mut self.scratch,
+                        dispatches,
+                    )?;
                 }
                 Output::Notice(notice) => {
                     let key = user_period_key(notice.user_id, notice.period);
-                    emit(&mut self.notices, &notice, &key, &mut self.scratch, dispatches)?;
+                    emit(
+                        &mut self.notices,
+                        &notice,
+                        &key,
+                        &mut self.scratch,
+                        dispatches,
+                    )?;
                 }
             }
         }
@@ -97,12 +129,23 @@ impl Processor for RenderProcessor {
 
     fn restored(&mut self, context: &mut Context<'_, ()>) -> Result<(), ProcessError> {
         let Parts { stores, .. } = context.parts();
-        let [routes] = stores else { return Err(wired_wrongly()) };
-        self.operator.restored(&StoreTable(routes)).map_err(process_error)
+        let [routes] = stores else {
+            return Err(wired_wrongly());
+        };
+        self.operator
+            .restored(&StoreTable(routes))
+            .map_err(process_error)
     }
 
-    fn process(&mut self, input: InputId, record: Record<'_>, context: &mut Context<'_, ()>) -> Result<(), ProcessError> {
-        let Some(value) = record.value else { return Ok(()) };
+    fn process(
+        &mut self,
+        input: InputId,
+        record: Record<'_>,
+        context: &mut Context<'_, ()>,
+    ) -> Result<(), ProcessError> {
+        let Some(value) = record.value else {
+            return Ok(());
+        };
         let topics = Arc::clone(&self.topics);
         let (done, topic) = match input {
             STATEMENTS => (
@@ -115,13 +158,17 @@ impl Processor for RenderProcessor {
             ),
             DELIVERIES => (
                 codec::decode::<Delivery>(value).map(|delivery| {
-                    self.with_scope(context, |operator, scope| operator.on_delivery(&delivery, scope))
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_delivery(&delivery, scope)
+                    })
                 }),
                 &topics.deliveries,
             ),
             CONTROL => (
                 codec::decode::<Command>(value).map(|command| {
-                    self.with_scope(context, |operator, scope| operator.on_command(&command, scope))
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_command(&command, scope)
+                    })
                 }),
                 &topics.control,
             ),
@@ -134,20 +181,26 @@ impl Processor for RenderProcessor {
             }
             let shard = context.shard;
             let Parts { outputs, .. } = context.parts();
-            let [_, dead_letters] = outputs else { return Err(wired_wrongly()) };
-            self.dead_letters.malformed(topic, shard, &record, dead_letters)
+            let [_, dead_letters] = outputs else {
+                return Err(wired_wrongly());
+            };
+            self.dead_letters
+                .malformed(topic, shard, &record, dead_letters)
         })
     }
 
     fn punctuate(&mut self, context: &mut Context<'_, ()>) -> Result<Work, ProcessError> {
         let more = self.with_scope(context, |operator, scope| operator.advance_due(scope))?;
-        self.metrics.routed(std::mem::take(&mut self.operator.counts));
+        self.metrics
+            .routed(std::mem::take(&mut self.operator.counts));
         Ok(if more { Work::More } else { Work::Done })
     }
 
     fn next_timer(&self) -> Option<TimeMs> {
         // rounded up: a timer that fires early would only be looked at again
-        self.operator.next_timer().map(|at| TimeMs(at.plus_ms(1).ms()))
+        self.operator
+            .next_timer()
+            .map(|at| TimeMs(at.plus_ms(1).ms()))
     }
 
     fn unfinished(&self) -> usize {

@@ -8,11 +8,15 @@ use sealpost_schemas::codec::{self, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice};
 use sealpost_topology::batch::Record;
-use sealpost_topology::processor::{Context, Demand, InputId, Parts, ProcessError, Processor, Work};
+use sealpost_topology::processor::{
+    Context, Demand, InputId, Parts, ProcessError, Processor, Work,
+};
 use sealpost_topology::types::{Offset, TimeMs};
 
 use crate::metrics::Metrics;
-use crate::stages::{DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key};
+use crate::stages::{
+    DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key,
+};
 use crate::topics::Topics;
 
 const CONTROL: InputId = InputId(0);
@@ -33,7 +37,12 @@ pub struct SendProcessor {
 impl SendProcessor {
     /// A processor with an operator.
     #[must_use]
-    pub fn new(operator: Gate, topics: Arc<Topics>, keys: Arc<KeyRing>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        operator: Gate,
+        topics: Arc<Topics>,
+        keys: Arc<KeyRing>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             operator,
             topics,
@@ -51,14 +60,34 @@ impl SendProcessor {
         act: impl FnOnce(&mut Gate, &mut Scope<'_>) -> Result<T, OperatorError>,
     ) -> Result<T, ProcessError> {
         let now = timestamp(context.now);
-        let Parts { stores, outputs, effects, .. } = context.parts();
-        let [send_state] = stores else { return Err(wired_wrongly()) };
-        let [deliveries, _] = outputs else { return Err(wired_wrongly()) };
-        let mut scope = Scope { table: &mut StoreTable(send_state), out: &mut self.out, effects, now };
+        let Parts {
+            stores,
+            outputs,
+            effects,
+            ..
+        } = context.parts();
+        let [send_state] = stores else {
+            return Err(wired_wrongly());
+        };
+        let [deliveries, _] = outputs else {
+            return Err(wired_wrongly());
+        };
+        let mut scope = Scope {
+            table: &mut StoreTable(send_state),
+            out: &mut self.out,
+            effects,
+            now,
+        };
         let done = act(&mut self.operator, &mut scope).map_err(process_error)?;
         for Output::Delivery(delivery) in self.out.drain(..) {
             let key = user_period_key(delivery.user_id, delivery.period);
-            emit(&mut self.deliveries, &delivery, &key, &mut self.scratch, deliveries)?;
+            emit(
+                &mut self.deliveries,
+                &delivery,
+                &key,
+                &mut self.scratch,
+                deliveries,
+            )?;
         }
         Ok(done)
     }
@@ -72,13 +101,22 @@ impl Processor for SendProcessor {
     type Effect = Effect;
     type Completion = Completion;
 
-    fn process(&mut self, input: InputId, record: Record<'_>, context: &mut Context<'_, Effect>) -> Result<(), ProcessError> {
-        let Some(value) = record.value else { return Ok(()) };
+    fn process(
+        &mut self,
+        input: InputId,
+        record: Record<'_>,
+        context: &mut Context<'_, Effect>,
+    ) -> Result<(), ProcessError> {
+        let Some(value) = record.value else {
+            return Ok(());
+        };
         let topics = Arc::clone(&self.topics);
         let (done, topic) = match input {
             DISPATCHES if codec::is::<RouteNotice>(value) => (
                 codec::decode::<RouteNotice>(value).map(|notice| {
-                    self.with_scope(context, |operator, scope| operator.on_notice(&notice, scope))
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_notice(&notice, scope)
+                    })
                 }),
                 &topics.dispatches,
             ),
@@ -92,13 +130,17 @@ impl Processor for SendProcessor {
             ),
             RECEIPTS => (
                 codec::decode::<Delivery>(value).map(|receipt| {
-                    self.with_scope(context, |operator, scope| operator.on_receipt(&receipt, scope))
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_receipt(&receipt, scope)
+                    })
                 }),
                 &topics.receipts,
             ),
             CONTROL => (
                 codec::decode::<Command>(value).map(|command| {
-                    self.with_scope(context, |operator, scope| operator.on_command(&command, scope))
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_command(&command, scope)
+                    })
                 }),
                 &topics.control,
             ),
@@ -111,13 +153,22 @@ impl Processor for SendProcessor {
             }
             let shard = context.shard;
             let Parts { outputs, .. } = context.parts();
-            let [_, dead_letters] = outputs else { return Err(wired_wrongly()) };
-            self.dead_letters.malformed(topic, shard, &record, dead_letters)
+            let [_, dead_letters] = outputs else {
+                return Err(wired_wrongly());
+            };
+            self.dead_letters
+                .malformed(topic, shard, &record, dead_letters)
         })
     }
 
-    fn complete(&mut self, completion: Completion, context: &mut Context<'_, Effect>) -> Result<(), ProcessError> {
-        self.with_scope(context, |operator, scope| operator.on_completion(completion, scope))
+    fn complete(
+        &mut self,
+        completion: Completion,
+        context: &mut Context<'_, Effect>,
+    ) -> Result<(), ProcessError> {
+        self.with_scope(context, |operator, scope| {
+            operator.on_completion(completion, scope)
+        })
     }
 
     fn punctuate(&mut self, context: &mut Context<'_, Effect>) -> Result<Work, ProcessError> {
@@ -127,16 +178,24 @@ impl Processor for SendProcessor {
     }
 
     fn demand(&self, input: InputId) -> Demand {
-        if input == DISPATCHES && !self.operator.has_room() { Demand::Nothing } else { Demand::Any }
+        if input == DISPATCHES && !self.operator.has_room() {
+            Demand::Nothing
+        } else {
+            Demand::Any
+        }
     }
 
     fn low_watermark(&self, input: InputId) -> Option<Offset> {
-        (input == DISPATCHES).then(|| self.operator.low_watermark().map(Offset)).flatten()
+        (input == DISPATCHES)
+            .then(|| self.operator.low_watermark().map(Offset))
+            .flatten()
     }
 
     fn next_timer(&self) -> Option<TimeMs> {
         // rounded up: a timer that fires early would only be looked at again
-        self.operator.next_timer().map(|at| TimeMs(at.plus_ms(1).ms()))
+        self.operator
+            .next_timer()
+            .map(|at| TimeMs(at.plus_ms(1).ms()))
     }
 
     fn unfinished(&self) -> usize {

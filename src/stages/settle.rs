@@ -8,11 +8,15 @@ use sealpost_schemas::codec::{self, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Command, Statement, Subscriber, Usage};
 use sealpost_topology::batch::Record;
-use sealpost_topology::processor::{Context, Demand, InputId, Lookup, Parts, ProcessError, Processor, Work};
+use sealpost_topology::processor::{
+    Context, Demand, InputId, Lookup, Parts, ProcessError, Processor, Work,
+};
 use sealpost_topology::types::{Offset, Shard, Topic};
 
 use crate::metrics::Metrics;
-use crate::stages::{DeadLetterWriter, RefusedRecord, StoreTable, emit, process_error, user_period_key};
+use crate::stages::{
+    DeadLetterWriter, RefusedRecord, StoreTable, emit, process_error, user_period_key,
+};
 use crate::topics::Topics;
 
 const CONTROL: InputId = InputId(0);
@@ -34,15 +38,26 @@ struct SettleHistory<'a>(&'a mut dyn Lookup);
 
 impl History for SettleHistory<'_> {
     fn value(&mut self, source: Source, offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
-        let input = if source == Source::Usage { USAGE } else { SUBSCRIBERS };
-        self.0.value(input, Offset(offset)).map_err(|error| HistoryError(error.into()))
+        let input = if source == Source::Usage {
+            USAGE
+        } else {
+            SUBSCRIBERS
+        };
+        self.0
+            .value(input, Offset(offset))
+            .map_err(|error| HistoryError(error.into()))
     }
 }
 
 impl SettleProcessor {
     /// A processor with an operator. Of the keys only the one for dead letters is used.
     #[must_use]
-    pub fn new(operator: Settle, topics: Arc<Topics>, keys: Arc<KeyRing>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        operator: Settle,
+        topics: Arc<Topics>,
+        keys: Arc<KeyRing>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             operator,
             topics,
@@ -57,12 +72,24 @@ impl SettleProcessor {
     fn with_scope<T>(
         &mut self,
         context: &mut Context<'_, ()>,
-        act: impl FnOnce(&mut Settle, &mut Scope<'_>) -> Result<T, sealpost_operators::table::OperatorError>,
+        act: impl FnOnce(
+            &mut Settle,
+            &mut Scope<'_>,
+        ) -> Result<T, sealpost_operators::table::OperatorError>,
     ) -> Result<T, ProcessError> {
         let shard = context.shard;
-        let Parts { stores, outputs, lookup, .. } = context.parts();
-        let [accounts] = stores else { return Err(wired_wrongly()) };
-        let [statements, dead_letters] = outputs else { return Err(wired_wrongly()) };
+        let Parts {
+            stores,
+            outputs,
+            lookup,
+            ..
+        } = context.parts();
+        let [accounts] = stores else {
+            return Err(wired_wrongly());
+        };
+        let [statements, dead_letters] = outputs else {
+            return Err(wired_wrongly());
+        };
         let mut scope = Scope {
             table: &mut StoreTable(accounts),
             history: &mut SettleHistory(lookup),
@@ -73,12 +100,33 @@ impl SettleProcessor {
             match output {
                 Output::Statement(statement) => {
                     let key = user_period_key(statement.user_id, statement.period);
-                    emit(&mut self.encoder, &statement, &key, &mut self.scratch, statements)?;
+                    emit(
+                        &mut self.encoder,
+                        &statement,
+                        &key,
+                        &mut self.scratch,
+                        statements,
+                    )?;
                 }
-                Output::Refused { user_id, source, offset, reason, detail, raw } => {
+                Output::Refused {
+                    user_id,
+                    source,
+                    offset,
+                    reason,
+                    detail,
+                    raw,
+                } => {
                     let topic = source_topic(&self.topics, source);
                     self.dead_letters.write(
-                        &RefusedRecord { user_id, topic, shard, offset, reason, detail, raw: &raw },
+                        &RefusedRecord {
+                            user_id,
+                            topic,
+                            shard,
+                            offset,
+                            reason,
+                            detail,
+                            raw: &raw,
+                        },
                         dead_letters,
                     )?;
                 }
@@ -87,11 +135,20 @@ impl SettleProcessor {
         Ok(done)
     }
 
-    fn refuse(&mut self, topic: &Topic, shard: Shard, record: &Record<'_>, context: &mut Context<'_, ()>) -> Result<(), ProcessError> {
+    fn refuse(
+        &mut self,
+        topic: &Topic,
+        shard: Shard,
+        record: &Record<'_>,
+        context: &mut Context<'_, ()>,
+    ) -> Result<(), ProcessError> {
         let Parts { outputs, .. } = context.parts();
-        let [_, dead_letters] = outputs else { return Err(wired_wrongly()) };
+        let [_, dead_letters] = outputs else {
+            return Err(wired_wrongly());
+        };
         self.operator.counts.refused += 1;
-        self.dead_letters.malformed(topic, shard, record, dead_letters)
+        self.dead_letters
+            .malformed(topic, shard, record, dead_letters)
     }
 }
 
@@ -113,12 +170,23 @@ impl Processor for SettleProcessor {
 
     fn restored(&mut self, context: &mut Context<'_, ()>) -> Result<(), ProcessError> {
         let Parts { stores, .. } = context.parts();
-        let [accounts] = stores else { return Err(wired_wrongly()) };
-        self.operator.restored(&StoreTable(accounts)).map_err(process_error)
+        let [accounts] = stores else {
+            return Err(wired_wrongly());
+        };
+        self.operator
+            .restored(&StoreTable(accounts))
+            .map_err(process_error)
     }
 
-    fn process(&mut self, input: InputId, record: Record<'_>, context: &mut Context<'_, ()>) -> Result<(), ProcessError> {
-        let Some(value) = record.value else { return Ok(()) };
+    fn process(
+        &mut self,
+        input: InputId,
+        record: Record<'_>,
+        context: &mut Context<'_, ()>,
+    ) -> Result<(), ProcessError> {
+        let Some(value) = record.value else {
+            return Ok(());
+        };
         let topics = Arc::clone(&self.topics);
         let shard = context.shard;
         match input {
@@ -135,7 +203,9 @@ impl Processor for SettleProcessor {
                 Err(_) => self.refuse(&topics.subscribers, shard, &record, context),
             },
             CONTROL => match codec::decode::<Command>(value) {
-                Ok(command) => self.with_scope(context, |operator, scope| operator.on_command(command, scope)),
+                Ok(command) => self.with_scope(context, |operator, scope| {
+                    operator.on_command(command, scope)
+                }),
                 Err(_) => self.refuse(&topics.control, shard, &record, context),
             },
             _ => Err(wired_wrongly()),
@@ -148,7 +218,8 @@ impl Processor for SettleProcessor {
         } else {
             false
         };
-        self.metrics.settled(std::mem::take(&mut self.operator.counts));
+        self.metrics
+            .settled(std::mem::take(&mut self.operator.counts));
         Ok(if more { Work::More } else { Work::Done })
     }
 
@@ -158,7 +229,9 @@ impl Processor for SettleProcessor {
             SUBSCRIBERS => Source::Subscribers,
             _ => return Demand::Any,
         };
-        self.operator.limit(source).map_or(Demand::Any, |limit| Demand::Before(Offset(limit)))
+        self.operator
+            .limit(source)
+            .map_or(Demand::Any, |limit| Demand::Before(Offset(limit)))
     }
 
     fn positioned(&mut self, input: InputId, next: Offset) {

@@ -47,7 +47,10 @@ struct Plan {
 
 impl Plan {
     fn new() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_micros();
         Self {
             users: setting("SEALPOST_CRASH_USERS").unwrap_or(20_000),
             kills: setting("SEALPOST_CRASH_KILLS").unwrap_or(12),
@@ -100,7 +103,12 @@ impl Reference {
         let rows = timeless(&site.path("result.parquet"));
         assert_eq!(rows.len() as u64, users);
         World::read(&site.data()).assert_nobody_twice();
-        Self { site, rows, ingest, close }
+        Self {
+            site,
+            rows,
+            ingest,
+            close,
+        }
     }
 }
 
@@ -121,7 +129,8 @@ impl Killed {
         let mut kills = 0;
         let ingest = ["ingest", inputs.to_str().unwrap()];
         let close = ["close", PERIOD];
-        let early: [(&[&str], Duration); 2] = [(&ingest, reference.ingest), (&close, reference.close)];
+        let early: [(&[&str], Duration); 2] =
+            [(&ingest, reference.ingest), (&close, reference.close)];
         for (arguments, most) in early {
             for _ in 0..EARLY_KILLS {
                 let mut running = site.spawn(arguments);
@@ -143,7 +152,11 @@ impl Killed {
             if kills % 2 == 1 {
                 let until = Instant::now() + PATIENCE;
                 while World::bytes(&site.data()) == before && !running.has_ended() {
-                    assert!(Instant::now() < until, "no call was made: {}", running.said());
+                    assert!(
+                        Instant::now() < until,
+                        "no call was made: {}",
+                        running.said()
+                    );
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }
@@ -170,7 +183,12 @@ impl Killed {
         }
         site.ok(["export", PERIOD, "--out", "result.parquet"]);
         let rows = timeless(&site.path("result.parquet"));
-        Self { site, rows, open_at_kills, kills }
+        Self {
+            site,
+            rows,
+            open_at_kills,
+            kills,
+        }
     }
 }
 
@@ -187,23 +205,41 @@ fn killed_at_random_moments_everyone_ends_as_if_nobody_had_disturbed_it() {
     let plan = Plan::new();
     let reference = Reference::new(plan.users);
     let killed = Killed::new(&reference, &plan, "true");
-    assert!(killed.kills >= plan.kills * 3 / 4, "only {} kills hit", killed.kills);
+    assert!(
+        killed.kills >= plan.kills * 3 / 4,
+        "only {} kills hit",
+        killed.kills
+    );
 
     let world = World::read(&killed.site.data());
     world.assert_nobody_twice();
     let books = killed.site.books(PERIOD);
     tell(&format!("crash, asked: {:?}; {books}", count(&killed.rows)));
     assert_eq!(books["statements"], plan.users);
-    assert_eq!(books["sent"].as_u64().unwrap() + books["failed"].as_u64().unwrap(), plan.users, "{books}");
+    assert_eq!(
+        books["sent"].as_u64().unwrap() + books["failed"].as_u64().unwrap(),
+        plan.users,
+        "{books}"
+    );
     assert_eq!(books["dead_letters"], 0);
 
     // by what the world took, not by what the program says
     let taken = world.users_accepted();
     for row in &killed.rows {
-        assert_eq!(row.status == "sent", taken.contains(&row.user_id.unsigned_abs()), "{row:?}");
+        assert_eq!(
+            row.status == "sent",
+            taken.contains(&row.user_id.unsigned_abs()),
+            "{row:?}"
+        );
     }
-    assert!(books["failed"].as_u64().unwrap() > 0, "some run out of channels, or this shows less than it should");
-    assert!(world.open_calls().len() > 1, "no call was on the line at any kill");
+    assert!(
+        books["failed"].as_u64().unwrap() > 0,
+        "some run out of channels, or this shows less than it should"
+    );
+    assert!(
+        world.open_calls().len() > 1,
+        "no call was on the line at any kill"
+    );
 
     assert_eq!(killed.rows.len(), reference.rows.len());
     for (killed, reference) in killed.rows.iter().zip(&reference.rows) {
@@ -221,17 +257,28 @@ fn where_the_provider_cannot_be_asked_only_calls_open_at_a_kill_are_unknown() {
     let plan = Plan::new();
     let reference = Reference::new(plan.users);
     let killed = Killed::new(&reference, &plan, "false");
-    assert!(killed.kills >= plan.kills * 3 / 4, "only {} kills hit", killed.kills);
+    assert!(
+        killed.kills >= plan.kills * 3 / 4,
+        "only {} kills hit",
+        killed.kills
+    );
 
     let world = World::read(&killed.site.data());
     world.assert_nobody_twice();
     let books = killed.site.books(PERIOD);
     assert_eq!(books["statements"], plan.users);
-    let ended: u64 = ["sent", "failed", "unknown"].iter().map(|state| books[state].as_u64().unwrap()).sum();
+    let ended: u64 = ["sent", "failed", "unknown"]
+        .iter()
+        .map(|state| books[state].as_u64().unwrap())
+        .sum();
     assert_eq!(ended, plan.users, "{books}");
 
-    let unknown: BTreeSet<u64> =
-        killed.rows.iter().filter(|row| row.status == "unknown").map(|row| row.user_id.unsigned_abs()).collect();
+    let unknown: BTreeSet<u64> = killed
+        .rows
+        .iter()
+        .filter(|row| row.status == "unknown")
+        .map(|row| row.user_id.unsigned_abs())
+        .collect();
     assert!(!unknown.is_empty(), "no kill hit an open call");
     assert_eq!(unknown, killed.open_at_kills);
 
@@ -240,11 +287,21 @@ fn where_the_provider_cannot_be_asked_only_calls_open_at_a_kill_are_unknown() {
         *calls.entry(call.key.as_str()).or_default() += 1;
         calls
     });
-    assert!(calls.values().all(|calls| *calls == 1), "a key was called again blindly");
+    assert!(
+        calls.values().all(|calls| *calls == 1),
+        "a key was called again blindly"
+    );
     let open = world.open_calls();
-    assert!(open.is_subset(&unknown), "a call that nobody answered was taken for something else");
+    assert!(
+        open.is_subset(&unknown),
+        "a call that nobody answered was taken for something else"
+    );
     let taken = world.users_accepted();
-    let reference: BTreeMap<i64, &Row> = reference.rows.iter().map(|row| (row.user_id, row)).collect();
+    let reference: BTreeMap<i64, &Row> = reference
+        .rows
+        .iter()
+        .map(|row| (row.user_id, row))
+        .collect();
     let (mut on_the_line, mut unrecorded, mut not_begun) = (0, 0, 0);
     for row in &killed.rows {
         let user = row.user_id.unsigned_abs();
@@ -255,7 +312,10 @@ fn where_the_provider_cannot_be_asked_only_calls_open_at_a_kill_are_unknown() {
                 () if calls.contains_key(row.message_key.as_deref().unwrap()) => unrecorded += 1,
                 () => not_begun += 1,
             }
-            assert_eq!((row.total_won, &row.invoice_key), (undisturbed.total_won, &undisturbed.invoice_key));
+            assert_eq!(
+                (row.total_won, &row.invoice_key),
+                (undisturbed.total_won, &undisturbed.invoice_key)
+            );
         } else {
             assert_eq!(row, undisturbed);
             assert_eq!(row.status == "sent", taken.contains(&user), "{row:?}");
@@ -280,10 +340,16 @@ fn resolve_and_retry(site: &Site, unknown: &BTreeSet<u64>, before: &World) {
         }
     }
     site.drain();
-    assert_eq!(&World::read(&site.data()).entries.len(), &before.entries.len(), "a word alone sends nothing");
+    assert_eq!(
+        &World::read(&site.data()).entries.len(),
+        &before.entries.len(),
+        "a word alone sends nothing"
+    );
     site.ok(["export", PERIOD, "--out", "resolved.parquet"]);
-    let resolved: BTreeMap<u64, String> =
-        timeless(&site.path("resolved.parquet")).into_iter().map(|row| (row.user_id.unsigned_abs(), row.status)).collect();
+    let resolved: BTreeMap<u64, String> = timeless(&site.path("resolved.parquet"))
+        .into_iter()
+        .map(|row| (row.user_id.unsigned_abs(), row.status))
+        .collect();
     for user in unknown {
         let expected = match () {
             () if sent.contains(user) => "sent",
@@ -297,13 +363,33 @@ fn resolve_and_retry(site: &Site, unknown: &BTreeSet<u64>, before: &World) {
     site.drain();
     let after = World::read(&site.data());
     let known: BTreeSet<_> = before.of("call").map(|call| call.key.as_str()).collect();
-    let called: BTreeSet<u64> = after.of("call").filter(|call| !known.contains(call.key.as_str())).map(|call| call.user).collect();
-    let failures: BTreeSet<u64> = resolved.iter().filter(|(_, status)| *status == "failed").map(|(user, _)| *user).collect();
+    let called: BTreeSet<u64> = after
+        .of("call")
+        .filter(|call| !known.contains(call.key.as_str()))
+        .map(|call| call.user)
+        .collect();
+    let failures: BTreeSet<u64> = resolved
+        .iter()
+        .filter(|(_, status)| *status == "failed")
+        .map(|(user, _)| *user)
+        .collect();
     assert_eq!(called, failures, "the next round is for those who failed");
     // whom the operator took to have failed may have had it after all: that was their word
-    let twice: BTreeSet<u64> = after.acceptances().into_iter().filter(|(_, count)| *count > 1).map(|((user, ..), _)| user).collect();
-    assert!(twice.is_subset(&failed.iter().copied().collect()), "{twice:?}");
+    let twice: BTreeSet<u64> = after
+        .acceptances()
+        .into_iter()
+        .filter(|(_, count)| *count > 1)
+        .map(|((user, ..), _)| user)
+        .collect();
+    assert!(
+        twice.is_subset(&failed.iter().copied().collect()),
+        "{twice:?}"
+    );
     let books = site.books(PERIOD);
     assert_eq!(books["version"], 1);
-    assert_eq!(books["unknown"].as_u64().unwrap(), (unknown.len() - words.len()) as u64, "{books}");
+    assert_eq!(
+        books["unknown"].as_u64().unwrap(),
+        (unknown.len() - words.len()) as u64,
+        "{books}"
+    );
 }

@@ -25,7 +25,15 @@ fn the_demo_bills_and_sends_to_every_user_once() {
     for count in ["subscribers", "statements", "sent"] {
         assert_eq!(books[count], USERS, "{count} in {books}");
     }
-    for count in ["pending", "held", "sending", "failed", "unknown", "suppressed", "dead_letters"] {
+    for count in [
+        "pending",
+        "held",
+        "sending",
+        "failed",
+        "unknown",
+        "suppressed",
+        "dead_letters",
+    ] {
         assert_eq!(books[count], 0, "{count} in {books}");
     }
 
@@ -34,13 +42,28 @@ fn the_demo_bills_and_sends_to_every_user_once() {
     world.assert_nobody_twice();
     assert_eq!(world.users_accepted().len() as u64, USERS);
     assert_eq!(world.count("accepted") as u64, USERS);
-    assert_eq!(world.count("call"), world.count("accepted") + world.count("refused"));
-    let refused: BTreeSet<_> = world.of("refused").filter(|entry| entry.channel == "email").map(|entry| entry.user).collect();
-    let by_other: BTreeSet<_> = world.of("accepted").filter(|entry| entry.channel != "email").map(|entry| entry.user).collect();
+    assert_eq!(
+        world.count("call"),
+        world.count("accepted") + world.count("refused")
+    );
+    let refused: BTreeSet<_> = world
+        .of("refused")
+        .filter(|entry| entry.channel == "email")
+        .map(|entry| entry.user)
+        .collect();
+    let by_other: BTreeSet<_> = world
+        .of("accepted")
+        .filter(|entry| entry.channel != "email")
+        .map(|entry| entry.user)
+        .collect();
     assert_eq!(refused, by_other, "who moved on is who was refused");
     assert_eq!(summary["moved_on"], refused.len());
     // 20 expected, deviation 4.4: five deviations either side
-    assert!((1..=42).contains(&refused.len()), "{} moved on", refused.len());
+    assert!(
+        (1..=42).contains(&refused.len()),
+        "{} moved on",
+        refused.len()
+    );
 }
 
 #[test]
@@ -53,19 +76,49 @@ fn the_result_table_of_the_demo_says_what_the_world_says() {
     assert_eq!(summary["rows"], USERS);
 
     let world = World::read(&site.data().join("demo"));
-    let accepted: BTreeMap<u64, _> = world.of("accepted").map(|entry| (entry.user, entry)).collect();
+    let accepted: BTreeMap<u64, _> = world
+        .of("accepted")
+        .map(|entry| (entry.user, entry))
+        .collect();
     for row in &rows {
         let taken = accepted[&row.user_id.unsigned_abs()];
-        assert_eq!((row.period.as_str(), row.version, row.status.as_str()), ("2026-01", 0, "sent"));
+        assert_eq!(
+            (row.period.as_str(), row.version, row.status.as_str()),
+            ("2026-01", 0, "sent")
+        );
         assert_eq!(row.channel.as_deref(), Some(taken.channel.as_str()));
         assert_eq!(row.message_key.as_deref(), Some(taken.key.as_str()));
-        assert_eq!(row.destination.as_ref().unwrap()[0], 1, "sealed bytes begin with their format");
-        assert!(row.provider_message_id.is_some() && row.updated_at.is_some() && row.body_digest.is_some());
-        assert_eq!(row.attempts, if taken.channel == "email" { 1 } else { row.attempts.max(2) });
-        let key = blake3::hash(format!("sealpost/message/2026-01/{}/bill/0/{}", row.user_id, taken.channel).as_bytes());
+        assert_eq!(
+            row.destination.as_ref().unwrap()[0],
+            1,
+            "sealed bytes begin with their format"
+        );
+        assert!(
+            row.provider_message_id.is_some()
+                && row.updated_at.is_some()
+                && row.body_digest.is_some()
+        );
+        assert_eq!(
+            row.attempts,
+            if taken.channel == "email" {
+                1
+            } else {
+                row.attempts.max(2)
+            }
+        );
+        let key = blake3::hash(
+            format!(
+                "sealpost/message/2026-01/{}/bill/0/{}",
+                row.user_id, taken.channel
+            )
+            .as_bytes(),
+        );
         assert_eq!(row.message_key.as_deref(), Some(key.to_hex().as_str()));
     }
-    assert_eq!(rows.iter().map(|row| row.total_won).sum::<i64>(), summary["books"]["total_won"]);
+    assert_eq!(
+        rows.iter().map(|row| row.total_won).sum::<i64>(),
+        summary["books"]["total_won"]
+    );
 
     if let Some(there) = python::read("result_table.py", "pyarrow", &path) {
         assert_eq!(there["rows"], USERS);
@@ -77,9 +130,17 @@ fn the_result_table_of_the_demo_says_what_the_world_says() {
             *channels.entry(row.channel.clone().unwrap()).or_insert(0) += 1;
         }
         assert_eq!(there["channel"], json!(channels));
-        let bytes: usize = rows.iter().map(|row| row.destination.as_ref().unwrap().len()).sum();
+        let bytes: usize = rows
+            .iter()
+            .map(|row| row.destination.as_ref().unwrap().len())
+            .sum();
         assert_eq!(there["destination_bytes"], bytes);
-        let types = [("user_id", "int64"), ("version", "int32"), ("destination", "binary"), ("total_won", "int64")];
+        let types = [
+            ("user_id", "int64"),
+            ("version", "int32"),
+            ("destination", "binary"),
+            ("total_won", "int64"),
+        ];
         for (column, expected) in types {
             assert_eq!(there["columns"][column], expected, "{column}");
         }
@@ -95,7 +156,10 @@ fn the_demo_can_be_had_again_in_the_same_folder() {
         assert_eq!(first[part], second[part], "{part}");
     }
     assert_eq!(first["books"]["total_won"], second["books"]["total_won"]);
-    assert_eq!(World::read(&site.data().join("demo")).count("accepted") as u64, USERS);
+    assert_eq!(
+        World::read(&site.data().join("demo")).count("accepted") as u64,
+        USERS
+    );
     let path = site.root().join(second["result_table"].as_str().unwrap());
     assert_eq!(table::rows(&path).len() as u64, USERS);
 }
@@ -104,8 +168,16 @@ fn the_demo_can_be_had_again_in_the_same_folder() {
 fn the_demo_tells_people_a_summary() {
     let site = Site::without_keys("");
     let ended = site.ok(["demo", "--users", "50"]);
-    for told in ["the books balance", "50 messages taken for 50 users, 0 of them more than once", "the result table: 50 rows in"] {
-        assert!(ended.stdout.contains(told), "{told:?} is not in {}", ended.stdout);
+    for told in [
+        "the books balance",
+        "50 messages taken for 50 users, 0 of them more than once",
+        "the result table: 50 rows in",
+    ] {
+        assert!(
+            ended.stdout.contains(told),
+            "{told:?} is not in {}",
+            ended.stdout
+        );
     }
     assert_eq!(ended.stderr, "", "no bar where nobody looks");
 }
@@ -117,6 +189,10 @@ fn the_demo_clears_no_folder_that_it_did_not_make() {
     let kept = site.data().join("demo/kept");
     std::fs::write(&kept, "mine").unwrap();
     let ended = site.run(["demo", "--users", "10"]).expect(1);
-    assert!(ended.error_line().contains("was not made by `demo`: name another --data-dir"));
+    assert!(
+        ended
+            .error_line()
+            .contains("was not made by `demo`: name another --data-dir")
+    );
     assert_eq!(std::fs::read_to_string(&kept).unwrap(), "mine");
 }

@@ -11,9 +11,12 @@ mod crash;
 mod demo;
 mod inputs;
 mod plain;
+mod privacy;
 mod python;
 mod records;
 mod replay;
+mod rounds;
+mod settlement;
 mod site;
 mod table;
 mod world;
@@ -21,7 +24,10 @@ mod world;
 /// A number from the environment, for longer runs than the usual ones.
 fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} must be a number")),
+    )
 }
 
 /// Says something past the test harness, which would swallow it.

@@ -54,8 +54,32 @@ fn forms(token: &str) -> Vec<Vec<u8>> {
         }
     }
     // as JSON and as a URL would escape it
-    forms.push(token.chars().map(|letter| if letter.is_ascii() { letter.to_string() } else { format!("\\u{:04x}", u32::from(letter)) }).collect::<String>().into_bytes());
-    forms.push(bytes.iter().map(|byte| if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect::<String>().into_bytes());
+    forms.push(
+        token
+            .chars()
+            .map(|letter| {
+                if letter.is_ascii() {
+                    letter.to_string()
+                } else {
+                    format!("\\u{:04x}", u32::from(letter))
+                }
+            })
+            .collect::<String>()
+            .into_bytes(),
+    );
+    forms.push(
+        bytes
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+                    char::from(*byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            })
+            .collect::<String>()
+            .into_bytes(),
+    );
     forms.retain(|form| form.len() >= 8);
     forms.sort();
     forms.dedup();
@@ -74,7 +98,11 @@ impl Hunter {
         for (place, (_, needle)) in needles.iter().enumerate() {
             begins[usize::from(needle[0]) << 8 | usize::from(needle[1])].push(place);
         }
-        Self { needles, begins, hunted_bytes: 0 }
+        Self {
+            needles,
+            begins,
+            hunted_bytes: 0,
+        }
     }
 
     /// What is found in some bytes.
@@ -124,9 +152,15 @@ impl Hunter {
                 let place = format!("column {} of {}", field.name(), path.display());
                 for row in (0..batch.num_rows()).filter(|row| !column.is_null(*row)) {
                     match column.data_type() {
-                        DataType::Utf8 => self.none_in(&place, column.as_string::<i32>().value(row).as_bytes()),
-                        DataType::Binary => self.none_in(&place, column.as_binary::<i32>().value(row)),
-                        DataType::FixedSizeBinary(_) => self.none_in(&place, column.as_fixed_size_binary().value(row)),
+                        DataType::Utf8 => {
+                            self.none_in(&place, column.as_string::<i32>().value(row).as_bytes())
+                        }
+                        DataType::Binary => {
+                            self.none_in(&place, column.as_binary::<i32>().value(row))
+                        }
+                        DataType::FixedSizeBinary(_) => {
+                            self.none_in(&place, column.as_fixed_size_binary().value(row))
+                        }
                         _ => {}
                     }
                 }
@@ -144,9 +178,24 @@ struct Watched {
 }
 
 const WATCHED: [Watched; 3] = [
-    Watched { user: 7_001, name: "감시대상인하나둘셋", email: "wiretap-aa01@example.com", phone: "010-0731-5519" },
-    Watched { user: 7_002, name: "감시대상인넷다섯여섯", email: "Wiretap-bb02@Example.COM", phone: "+82 10 0742 6628" },
-    Watched { user: 7_003, name: "Surveilled Onetwo", email: "wiretap-cc03@mail.example.com", phone: "01007537739" },
+    Watched {
+        user: 7_001,
+        name: "감시대상인하나둘셋",
+        email: "wiretap-aa01@example.com",
+        phone: "010-0731-5519",
+    },
+    Watched {
+        user: 7_002,
+        name: "감시대상인넷다섯여섯",
+        email: "Wiretap-bb02@Example.COM",
+        phone: "+82 10 0742 6628",
+    },
+    Watched {
+        user: 7_003,
+        name: "Surveilled Onetwo",
+        email: "wiretap-cc03@mail.example.com",
+        phone: "01007537739",
+    },
 ];
 
 impl Watched {
@@ -168,18 +217,39 @@ impl Watched {
     }
 
     fn csv(&self) -> String {
-        format!("{},{},{},{},PLN-043\n", self.user, self.name, self.email, self.phone)
+        format!(
+            "{},{},{},{},PLN-043\n",
+            self.user, self.name, self.email, self.phone
+        )
     }
 }
 
 /// Rows that cannot be taken, each with something personal in it.
 const BAD: [(&str, &str); 6] = [
-    ("8001,감시나쁜줄하나,wiretap-bad1.example.com,010-0000-0001,PLN-043\n", "wiretap-bad1"),
-    ("8002,감시나쁜줄둘이,ok2@example.com,wiretap-bad2,PLN-043\n", "wiretap-bad2"),
-    ("wiretap-bad3,감시나쁜줄셋이,ok3@example.com,010-0000-0003,PLN-043\n", "wiretap-bad3"),
-    ("8004,감시나쁜줄넷이,ok4@example.com,010-0000-0004\n", "감시나쁜줄넷이"),
-    ("8005,감시나쁜줄다섯,ok5@example.com,010-0000-0005,PLN-043,wiretap-bad5\n", "wiretap-bad5"),
-    ("8006,감시나쁜줄여섯,wiretap-bad6@example.com,010-0000-0006,\n", "wiretap-bad6"),
+    (
+        "8001,감시나쁜줄하나,wiretap-bad1.example.com,010-0000-0001,PLN-043\n",
+        "wiretap-bad1",
+    ),
+    (
+        "8002,감시나쁜줄둘이,ok2@example.com,wiretap-bad2,PLN-043\n",
+        "wiretap-bad2",
+    ),
+    (
+        "wiretap-bad3,감시나쁜줄셋이,ok3@example.com,010-0000-0003,PLN-043\n",
+        "wiretap-bad3",
+    ),
+    (
+        "8004,감시나쁜줄넷이,ok4@example.com,010-0000-0004\n",
+        "감시나쁜줄넷이",
+    ),
+    (
+        "8005,감시나쁜줄다섯,ok5@example.com,010-0000-0005,PLN-043,wiretap-bad5\n",
+        "wiretap-bad5",
+    ),
+    (
+        "8006,감시나쁜줄여섯,wiretap-bad6@example.com,010-0000-0006,\n",
+        "wiretap-bad6",
+    ),
 ];
 
 /// Everything that can be done with a deployment, errors included, as loud as it can be.
@@ -191,12 +261,18 @@ fn lively() -> (Site, Vec<String>) {
     ));
     let loud = |arguments: &[&str], code: i32| {
         let mut command = site.command(arguments);
-        command.env("SEALPOST_LOG", "trace").env("RUST_BACKTRACE", "full");
+        command
+            .env("SEALPOST_LOG", "trace")
+            .env("RUST_BACKTRACE", "full");
         site.start(&mut command).ended().expect(code)
     };
     let seeded = site.seed(USERS, &["--tripwire-every", EVERY]);
-    let mut tokens: Vec<String> =
-        seeded["tripwires"].as_array().unwrap().iter().map(|token| token.as_str().unwrap().to_owned()).collect();
+    let mut tokens: Vec<String> = seeded["tripwires"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|token| token.as_str().unwrap().to_owned())
+        .collect();
     assert!(tokens.len() as u64 >= USERS / 20);
     // what `seed` said is the one place where the tokens are told
     fs::remove_dir_all(site.path("said")).unwrap();
@@ -217,9 +293,15 @@ fn lively() -> (Site, Vec<String>) {
     usage.push_str("wiretap-bad1 is no event,7001,wiretap-bad2,data,wiretap-bad3\n");
     site.file("plain/usage.csv", usage);
     let lines = WATCHED.iter().map(|watched| {
-        format!("{{\"user_id\": {}, \"name\": \"{}\", \"email\": \"{}\", \"phone\": {}}}\n", watched.user, watched.name, watched.email, "12")
+        format!(
+            "{{\"user_id\": {}, \"name\": \"{}\", \"email\": \"{}\", \"phone\": {}}}\n",
+            watched.user, watched.name, watched.email, "12"
+        )
     });
-    site.file("plain/broken.ndjson", lines.collect::<String>() + "{\"user_id\": 7001, \"name\": \"감시나쁜줄넷이\", \"email\"\n");
+    site.file(
+        "plain/broken.ndjson",
+        lines.collect::<String>() + "{\"user_id\": 7001, \"name\": \"감시나쁜줄넷이\", \"email\"\n",
+    );
     // a file whose first line is a person
     site.file("plain/headless.csv", WATCHED[0].csv());
 
@@ -272,7 +354,11 @@ fn no_token_of_personal_data_is_found_anywhere() {
 
     // as it lies there, and everything that was said; what we wrote in the clear ourselves aside
     hunter.none_below(site.root(), &["plain"]);
-    for table in ["result.parquet", "inputs/subscribers.parquet", "inputs/usage.parquet"] {
+    for table in [
+        "result.parquet",
+        "inputs/subscribers.parquet",
+        "inputs/usage.parquet",
+    ] {
         hunter.none_in_table(&site.path(table));
     }
 
@@ -288,25 +374,43 @@ fn no_token_of_personal_data_is_found_anywhere() {
             let value = value.unwrap_or_default();
             hunter.none_in(&place, value);
             for form in &forms {
-                if value.windows(form.len()).any(|window| window == form.as_bytes()) {
+                if value
+                    .windows(form.len())
+                    .any(|window| window == form.as_bytes())
+                {
                     masked.insert((topic, form.clone()));
                 }
             }
         });
     }
     assert!(seen > USERS * 10, "{seen} records");
-    assert!(hunter.hunted_bytes > 1_000_000, "{} bytes hunted", hunter.hunted_bytes);
+    assert!(
+        hunter.hunted_bytes > 1_000_000,
+        "{} bytes hunted",
+        hunter.hunted_bytes
+    );
     let topics: BTreeSet<_> = masked.iter().map(|(topic, _)| *topic).collect();
-    assert_eq!(topics, BTreeSet::from(["dispatches"]), "masked forms are in bodies and nowhere else: {masked:?}");
+    assert_eq!(
+        topics,
+        BTreeSet::from(["dispatches"]),
+        "masked forms are in bodies and nowhere else: {masked:?}"
+    );
     let found: BTreeSet<_> = masked.into_iter().map(|(_, form)| form).collect();
     assert!(found.len() >= 4, "bodies show masked forms: {found:?}");
 }
 
 /// What the watched people look like on their bills.
 fn masked_forms() -> Vec<String> {
-    ["감*******셋", "감********섯", "S***************o", "wi**********@example.com", "010-****-5519", "010-****-6628"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "감*******셋",
+        "감********섯",
+        "S***************o",
+        "wi**********@example.com",
+        "010-****-5519",
+        "010-****-6628",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 #[test]
@@ -320,7 +424,10 @@ fn the_hunter_finds_a_token_in_every_form_and_place() {
     let mut hunter = Hunter::new([token.to_owned()]);
     assert_eq!(hunter.find(b"watched-0123456789ac watched-"), None);
     for skip in 0..3 {
-        let text = base64(&[&b"xyz"[..skip], token.as_bytes(), b"!!"].concat(), STANDARD);
+        let text = base64(
+            &[&b"xyz"[..skip], token.as_bytes(), b"!!"].concat(),
+            STANDARD,
+        );
         assert_eq!(hunter.find(&text), Some(token), "{skip} bytes before it");
     }
 }

@@ -42,7 +42,8 @@ pub(crate) struct Records(EmbeddedLog);
 
 impl Records {
     pub(crate) fn open(data: &Path) -> Self {
-        let log = EmbeddedLog::open_directory(&data.join("log"), PARTITIONS, Arc::new(|| TimeMs(0)));
+        let log =
+            EmbeddedLog::open_directory(&data.join("log"), PARTITIONS, Arc::new(|| TimeMs(0)));
         Self(log.unwrap())
     }
 
@@ -63,7 +64,12 @@ impl Records {
     pub(crate) fn all(&self, topic: &str) -> Vec<Record> {
         let mut all = Vec::new();
         self.each(topic, |shard, offset, key, value| {
-            all.push(Record { shard, offset, key: key.to_vec(), value: value.map(<[u8]>::to_vec) });
+            all.push(Record {
+                shard,
+                offset,
+                key: key.to_vec(),
+                value: value.map(<[u8]>::to_vec),
+            });
         });
         all
     }

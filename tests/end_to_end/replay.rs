@@ -23,7 +23,11 @@ impl Seen {
         site.ok(["export", "2026-01", "--out", "result.parquet"]);
         let mut world = World::read(&site.data());
         world.entries.sort();
-        Self { world, books: site.books("2026-01"), rows: rows(&site.path("result.parquet")) }
+        Self {
+            world,
+            books: site.books("2026-01"),
+            rows: rows(&site.path("result.parquet")),
+        }
     }
 }
 
@@ -32,7 +36,11 @@ fn settled() -> (Site, Seen) {
     site.prepare(USERS);
     site.drain();
     let seen = Seen::of(&site);
-    assert!(seen.books["failed"].as_u64().unwrap() > 0, "some run out of channels: {}", seen.books);
+    assert!(
+        seen.books["failed"].as_u64().unwrap() > 0,
+        "some run out of channels: {}",
+        seen.books
+    );
     (site, seen)
 }
 
@@ -54,15 +62,24 @@ fn a_replay_of_any_stage_sends_nothing_and_changes_nothing() {
     assert_eq!(settle, usage, "every event had been counted");
 
     let [_, render, _] = replayed(&site, &seen, "render");
-    assert!(render >= USERS, "every statement had a route: {render} dropped");
+    assert!(
+        render >= USERS,
+        "every statement had a route: {render} dropped"
+    );
 
     let [.., send] = replayed(&site, &seen, "send");
     let calls = seen.world.count("call") as u64;
-    assert!(send >= calls, "every message had an outcome: {send} of {calls} dropped");
+    assert!(
+        send >= calls,
+        "every message had an outcome: {send} of {calls} dropped"
+    );
 
     let [settle, render, send] = replayed(&site, &seen, "settle,render,send");
     assert_eq!(settle, usage);
-    assert!(render >= USERS && send >= calls, "{render} and {send} dropped");
+    assert!(
+        render >= USERS && send >= calls,
+        "{render} and {send} dropped"
+    );
 
     // and once more, now that it all stands there twice
     let [settle, render, send] = replayed(&site, &seen, "settle,render,send");
@@ -80,7 +97,10 @@ fn a_replay_while_a_run_is_up_is_refused() {
     site.wait_until_ready(&mut run, port);
     let refused = site.run(["replay", "--stages", "send"]).expect(1);
     let line = refused.error_line();
-    assert!(line.contains("sealpost.send") && line.contains("stop"), "{line}");
+    assert!(
+        line.contains("sealpost.send") && line.contains("stop"),
+        "{line}"
+    );
     run.terminate();
     run.ended().expect(0);
     assert_eq!(World::read(&site.data()), before);

@@ -32,17 +32,33 @@ impl Ended {
     /// It ended as it should, or the test says what it said.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code(), code, "status {:?}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr);
+        assert_eq!(
+            self.code(),
+            code,
+            "status {:?}\nstdout: {}\nstderr: {}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     /// The one line of an error: what, where, what to do.
     #[track_caller]
     pub(crate) fn error_line(&self) -> &str {
-        let mut lines = self.stderr.lines().filter(|line| line.starts_with("error: "));
-        let line = lines.next().unwrap_or_else(|| panic!("no error line in: {}", self.stderr));
+        let mut lines = self
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "));
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("no error line in: {}", self.stderr));
         assert_eq!(lines.next(), None, "more than one line: {}", self.stderr);
-        assert!(self.stderr.trim_end().ends_with(line), "the error is more than a line: {}", self.stderr);
+        assert!(
+            self.stderr.trim_end().ends_with(line),
+            "the error is more than a line: {}",
+            self.stderr
+        );
         line
     }
 }
@@ -90,7 +106,10 @@ impl Running {
 
     /// `SIGTERM`: it is asked to end.
     pub(crate) fn terminate(&self) {
-        let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+        let asked = Command::new("kill")
+            .args(["-TERM", &self.id().to_string()])
+            .status()
+            .unwrap();
         assert!(asked.success());
     }
 
@@ -104,7 +123,11 @@ impl Running {
         }
         let status = self.child.wait().unwrap();
         let text = |path: &Path| String::from_utf8(fs::read(path).unwrap()).unwrap();
-        Ended { status, stdout: text(&self.stdout), stderr: text(&self.stderr) }
+        Ended {
+            status,
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
+        }
     }
 }
 
@@ -117,14 +140,22 @@ impl Drop for Running {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// What is answered to a GET, head and all; `None` where nobody listens yet.
 pub(crate) fn http_get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: sealpost\r\nConnection: close\r\n\r\n").ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: sealpost\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
@@ -148,7 +179,10 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("sealpost.toml"), config).unwrap();
         fs::create_dir(folder.path().join("said")).unwrap();
-        Self { folder, said: AtomicUsize::new(0) }
+        Self {
+            folder,
+            said: AtomicUsize::new(0),
+        }
     }
 
     /// A deployment with the key ring of another.
@@ -178,7 +212,10 @@ impl Site {
     }
 
     /// The program, not started yet.
-    pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Command {
+    pub(crate) fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+        &self,
+        arguments: I,
+    ) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sealpost"));
         command
             .env_clear()
@@ -202,10 +239,17 @@ impl Site {
             .stderr(File::create(&stderr).unwrap())
             .spawn()
             .unwrap();
-        Running { child, stdout, stderr }
+        Running {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
-    pub(crate) fn spawn<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Running {
+    pub(crate) fn spawn<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
+        &self,
+        arguments: I,
+    ) -> Running {
         self.start(&mut self.command(arguments))
     }
 
@@ -225,14 +269,23 @@ impl Site {
         let mut command = self.command(arguments);
         command.arg("--json");
         let ended = self.start(&mut command).ended().expect(0);
-        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
+        serde_json::from_str(&ended.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", ended.stdout))
     }
 
     /// Seeds a population into the folder `inputs`.
     pub(crate) fn seed(&self, users: u64, more: &[&str]) -> Value {
         let users = users.to_string();
         let out = self.path("inputs");
-        let mut arguments = vec!["seed", "--users", &users, "--period", "2026-01", "--out", out.to_str().unwrap()];
+        let mut arguments = vec![
+            "seed",
+            "--users",
+            &users,
+            "--period",
+            "2026-01",
+            "--out",
+            out.to_str().unwrap(),
+        ];
         arguments.extend(more);
         self.json(arguments)
     }
@@ -273,10 +326,18 @@ impl Site {
     #[track_caller]
     pub(crate) fn books(&self, period: &str) -> Value {
         let books = self.json(["status", period]);
-        let sum: u64 = ["pending", "held", "sending", "sent", "failed", "unknown", "suppressed"]
-            .into_iter()
-            .map(|state| books[state].as_u64().unwrap())
-            .sum();
+        let sum: u64 = [
+            "pending",
+            "held",
+            "sending",
+            "sent",
+            "failed",
+            "unknown",
+            "suppressed",
+        ]
+        .into_iter()
+        .map(|state| books[state].as_u64().unwrap())
+        .sum();
         assert_eq!(books["statements"].as_u64().unwrap(), sum, "{books}");
         books
     }

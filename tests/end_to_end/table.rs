@@ -37,7 +37,12 @@ impl Row {
 /// The batches of a file.
 pub(crate) fn batches(path: &Path) -> Vec<RecordBatch> {
     let file = File::open(path).unwrap();
-    ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().collect::<Result<_, _>>().unwrap()
+    ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 /// Every row of a result table, in its order.
@@ -45,7 +50,10 @@ pub(crate) fn rows(path: &Path) -> Vec<Row> {
     let mut rows = Vec::new();
     for batch in batches(path) {
         let column = |name: &str| -> ArrayRef {
-            batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}")).clone()
+            batch
+                .column_by_name(name)
+                .unwrap_or_else(|| panic!("no column {name}"))
+                .clone()
         };
         let text = |name: &str, row: usize| {
             let column = column(name);

@@ -30,14 +30,25 @@ impl World {
     /// one of a file may be.
     pub(crate) fn read(data: &Path) -> Self {
         let mut world = Self::default();
-        let Ok(folder) = fs::read_dir(data.join("provider-ledger")) else { return world };
+        let Ok(folder) = fs::read_dir(data.join("provider-ledger")) else {
+            return world;
+        };
         for file in folder {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             let text = fs::read_to_string(&path).unwrap();
-            for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-                let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
-                let text = |field: &str| line[field].as_str().unwrap_or_else(|| panic!("{field} in {line}")).to_owned();
+            for line in text
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'))
+            {
+                let line: Value = serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+                let text = |field: &str| {
+                    line[field]
+                        .as_str()
+                        .unwrap_or_else(|| panic!("{field} in {line}"))
+                        .to_owned()
+                };
                 world.entries.push(Entry {
                     file: name.clone(),
                     event: text("event"),
@@ -54,12 +65,18 @@ impl World {
 
     /// How long the ledger is: it grows with every call.
     pub(crate) fn bytes(data: &Path) -> u64 {
-        let Ok(folder) = fs::read_dir(data.join("provider-ledger")) else { return 0 };
-        folder.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+        let Ok(folder) = fs::read_dir(data.join("provider-ledger")) else {
+            return 0;
+        };
+        folder
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum()
     }
 
     pub(crate) fn of(&self, event: &str) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.event == event)
+        self.entries
+            .iter()
+            .filter(move |entry| entry.event == event)
     }
 
     pub(crate) fn count(&self, event: &str) -> usize {
@@ -70,7 +87,9 @@ impl World {
     pub(crate) fn acceptances(&self) -> BTreeMap<(u64, &str, &str), usize> {
         let mut taken = BTreeMap::new();
         for entry in self.of("accepted") {
-            *taken.entry((entry.user, entry.period.as_str(), entry.kind.as_str())).or_default() += 1;
+            *taken
+                .entry((entry.user, entry.period.as_str(), entry.kind.as_str()))
+                .or_default() += 1;
         }
         taken
     }
@@ -78,8 +97,18 @@ impl World {
     /// Nobody has the same message twice.
     #[track_caller]
     pub(crate) fn assert_nobody_twice(&self) {
-        let twice: Vec<_> = self.acceptances().into_iter().filter(|(_, count)| *count > 1).collect();
-        assert!(twice.is_empty(), "{} of {} have it more than once: {:?}", twice.len(), self.acceptances().len(), &twice[..twice.len().min(5)]);
+        let twice: Vec<_> = self
+            .acceptances()
+            .into_iter()
+            .filter(|(_, count)| *count > 1)
+            .collect();
+        assert!(
+            twice.is_empty(),
+            "{} of {} have it more than once: {:?}",
+            twice.len(),
+            self.acceptances().len(),
+            &twice[..twice.len().min(5)]
+        );
     }
 
     /// Users of whom a message was taken.
@@ -95,6 +124,9 @@ impl World {
             .filter(|entry| entry.event != "call")
             .map(|entry| (&entry.file, &entry.key))
             .collect();
-        self.of("call").filter(|call| !decided.contains(&(&call.file, &call.key))).map(|call| call.user).collect()
+        self.of("call")
+            .filter(|call| !decided.contains(&(&call.file, &call.key)))
+            .map(|call| call.user)
+            .collect()
     }
 }

@@ -58,9 +58,17 @@ impl Graph {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for stage in &self.stages {
-            let _ = writeln!(text, "{} (group {}): {}", stage.name, stage.group, stage.note);
+            let _ = writeln!(
+                text,
+                "{} (group {}): {}",
+                stage.name, stage.group, stage.note
+            );
             for input in &stage.inputs {
-                let role = if input.role == Role::Command { "  commands first" } else { "" };
+                let role = if input.role == Role::Command {
+                    "  commands first"
+                } else {
+                    ""
+                };
                 let _ = writeln!(text, "  reads    {}{role}", input.topic);
             }
             for output in &stage.outputs {
@@ -73,7 +81,11 @@ impl Graph {
         }
         let _ = writeln!(text, "topics");
         for TopicSpec { topic, cleanup } in &self.topics {
-            let cleanup = if *cleanup == Cleanup::Compact { "compacted" } else { "kept until every stage is past" };
+            let cleanup = if *cleanup == Cleanup::Compact {
+                "compacted"
+            } else {
+                "kept until every stage is past"
+            };
             let _ = writeln!(text, "  {topic}: {cleanup}");
         }
         text
@@ -85,13 +97,26 @@ impl Graph {
         let id = |topic: &Topic| topic.name().replace(['.', '-'], "_");
         let mut text = String::from("flowchart LR\n");
         for TopicSpec { topic, cleanup } in &self.topics {
-            let (open, close) = if *cleanup == Cleanup::Compact { ("[(", ")]") } else { ("[/", "/]") };
+            let (open, close) = if *cleanup == Cleanup::Compact {
+                ("[(", ")]")
+            } else {
+                ("[/", "/]")
+            };
             let _ = writeln!(text, "  {}{open}\"{topic}\"{close}", id(topic));
         }
         for stage in &self.stages {
-            let _ = writeln!(text, "  {}{{{{\"{}\"}}}}", stage.name, stage.name.to_uppercase());
+            let _ = writeln!(
+                text,
+                "  {}{{{{\"{}\"}}}}",
+                stage.name,
+                stage.name.to_uppercase()
+            );
             for input in &stage.inputs {
-                let arrow = if input.role == Role::Command { "-.->" } else { "-->" };
+                let arrow = if input.role == Role::Command {
+                    "-.->"
+                } else {
+                    "-->"
+                };
                 let _ = writeln!(text, "  {} {arrow} {}", id(&input.topic), stage.name);
             }
             for output in &stage.outputs {

@@ -24,8 +24,8 @@
 //! Offsets without gaps; that a commit whose answer was lost did not happen ([`LogError::InDoubt`]);
 //! durability beyond what [`Durability`] says.
 
-mod coordinator;
 pub mod conformance;
+mod coordinator;
 mod embedded;
 mod local;
 mod memory;
@@ -147,7 +147,9 @@ pub enum LogError {
     #[error("group {0} has running members: stop them first")]
     GroupInUse(Group),
     /// The stored bytes are damaged.
-    #[error("{topic} partition {shard} at offset {offset}: {damage}; restore the directory from a copy, or replay the inputs into a new one")]
+    #[error(
+        "{topic} partition {shard} at offset {offset}: {damage}; restore the directory from a copy, or replay the inputs into a new one"
+    )]
     Damaged {
         /// The topic.
         topic: Topic,
@@ -191,6 +193,9 @@ pub enum Ownership {
     Lost(Shard),
 }
 
+/// Makes the writes of a cut; it is handed what answers the end of a cut topic's partition.
+pub type CutBuilder<'a> = dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write> + 'a;
+
 /// Partitioned, append-only, shared by all threads of a process.
 pub trait Log: Send + Sync {
     /// Number of partitions of every topic.
@@ -213,11 +218,7 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// As [`Log::append`].
-    fn append_cut(
-        &self,
-        cut: &[Topic],
-        build: &mut dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write>,
-    ) -> Result<(), LogError>;
+    fn append_cut(&self, cut: &[Topic], build: &mut CutBuilder<'_>) -> Result<(), LogError>;
 
     /// How far a partition reaches.
     ///
@@ -230,13 +231,23 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// [`LogError`], [`LogError::Damaged`] among them.
-    fn read(&self, topic: &Topic, shard: Shard, from: Offset) -> Result<Option<RecordBatch>, LogError>;
+    fn read(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+    ) -> Result<Option<RecordBatch>, LogError>;
 
     /// What a group has committed.
     ///
     /// # Errors
     /// [`LogError`] when there is no such partition.
-    fn committed(&self, group: &Group, topic: &Topic, shard: Shard) -> Result<Option<Offset>, LogError>;
+    fn committed(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        shard: Shard,
+    ) -> Result<Option<Offset>, LogError>;
 
     /// Sets what a group has committed: the tool of a replay.
     ///
@@ -265,7 +276,12 @@ pub trait Member: Send {
     ///
     /// # Errors
     /// [`LogError`].
-    fn fetch(&mut self, topic: &Topic, shard: Shard, from: Offset) -> Result<Option<RecordBatch>, LogError>;
+    fn fetch(
+        &mut self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+    ) -> Result<Option<RecordBatch>, LogError>;
 
     /// Commits a step (promise 1).
     ///

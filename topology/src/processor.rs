@@ -46,7 +46,11 @@ pub trait Lookup {
     ///
     /// # Errors
     /// [`crate::log::LogError`].
-    fn value(&mut self, input: InputId, offset: Offset) -> Result<Option<Vec<u8>>, crate::log::LogError>;
+    fn value(
+        &mut self,
+        input: InputId,
+        offset: Offset,
+    ) -> Result<Option<Vec<u8>>, crate::log::LogError>;
 }
 
 /// Where a processor's doings go.
@@ -99,7 +103,11 @@ impl<E> Context<'_, E> {
     ///
     /// # Errors
     /// [`crate::log::LogError`].
-    pub fn lookup(&mut self, input: InputId, offset: Offset) -> Result<Option<Vec<u8>>, crate::log::LogError> {
+    pub fn lookup(
+        &mut self,
+        input: InputId,
+        offset: Offset,
+    ) -> Result<Option<Vec<u8>>, crate::log::LogError> {
         self.lookup.value(input, offset)
     }
 }

@@ -15,7 +15,13 @@ use crate::worker::{Clock, Factory, Performer, Worker, WorkerError, WorkerStatus
 pub struct RunningStage {
     spec: Arc<StageSpec>,
     stop: Arc<AtomicBool>,
-    workers: Vec<(Arc<WorkerStatus>, Waker, JoinHandle<Result<(), WorkerError>>)>,
+    workers: Vec<RunningWorker>,
+}
+
+struct RunningWorker {
+    status: Arc<WorkerStatus>,
+    waker: Waker,
+    thread: JoinHandle<Result<(), WorkerError>>,
 }
 
 /// Starts `workers` threads for a stage.
@@ -47,9 +53,17 @@ pub fn start<P: Processor + 'static>(
             .name(format!("{}-{slot}", spec.name))
             .spawn(move || worker.run(&stop, grace))
             .map_err(|error| LogError::Storage(format!("cannot start a thread: {error}")))?;
-        running.push((status, waker, thread));
+        running.push(RunningWorker {
+            status,
+            waker,
+            thread,
+        });
     }
-    Ok(RunningStage { spec: Arc::clone(spec), stop, workers: running })
+    Ok(RunningStage {
+        spec: Arc::clone(spec),
+        stop,
+        workers: running,
+    })
 }
 
 impl RunningStage {
@@ -61,25 +75,32 @@ impl RunningStage {
 
     /// What the workers show of themselves.
     pub fn statuses(&self) -> impl Iterator<Item = &WorkerStatus> {
-        self.workers.iter().map(|(status, _, _)| &**status)
+        self.workers.iter().map(|worker| &*worker.status)
     }
 
     /// Whether a worker has ended although nobody told it to.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        !self.stop.load(Ordering::SeqCst) && self.workers.iter().any(|(_, _, thread)| thread.is_finished())
+        !self.stop.load(Ordering::SeqCst)
+            && self
+                .workers
+                .iter()
+                .any(|worker| worker.thread.is_finished())
     }
 
     /// Whether all shards are being worked on: false while stores are read back.
     #[must_use]
     pub fn is_ready(&self, partitions: u32) -> bool {
-        self.statuses().map(|status| status.shards.load(Ordering::SeqCst)).sum::<u64>() == u64::from(partitions)
+        self.statuses()
+            .map(|status| status.shards.load(Ordering::SeqCst))
+            .sum::<u64>()
+            == u64::from(partitions)
     }
 
     /// Tells the workers to stop; they finish what is in flight within their grace.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
-        self.workers.iter().for_each(|(_, waker, _)| waker.wake());
+        self.workers.iter().for_each(|worker| worker.waker.wake());
     }
 
     /// Waits for the workers to end.
@@ -88,8 +109,8 @@ impl RunningStage {
     /// The first [`WorkerError`].
     pub fn join(self) -> Result<(), WorkerError> {
         let mut result = Ok(());
-        for (_, _, thread) in self.workers {
-            let ended = thread.join().unwrap_or_else(|_| {
+        for worker in self.workers {
+            let ended = worker.thread.join().unwrap_or_else(|_| {
                 Err(WorkerError::Stopped {
                     stage: self.spec.name,
                     shard: Shard(0),
@@ -113,7 +134,9 @@ pub fn is_drained(log: &dyn Log, stages: &[RunningStage]) -> Result<bool, LogErr
     for _ in 0..2 {
         for stage in stages {
             if !stage.is_ready(log.partitions())
-                || !stage.statuses().all(|status| status.idle.load(Ordering::SeqCst))
+                || !stage
+                    .statuses()
+                    .all(|status| status.idle.load(Ordering::SeqCst))
             {
                 return Ok(false);
             }

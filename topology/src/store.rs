@@ -28,16 +28,25 @@ struct Key {
 
 impl Key {
     fn new(key: &[u8]) -> Self {
-        assert!(key.len() <= Store::KEY_BYTES_MAX, "store keys have at most {} bytes", Store::KEY_BYTES_MAX);
+        assert!(
+            key.len() <= Store::KEY_BYTES_MAX,
+            "store keys have at most {} bytes",
+            Store::KEY_BYTES_MAX
+        );
         let mut bytes = [0; Store::KEY_BYTES_MAX];
         for (to, from) in bytes.iter_mut().zip(key) {
             *to = *from;
         }
-        Self { length: key.len() as u8, bytes }
+        Self {
+            length: key.len() as u8,
+            bytes,
+        }
     }
 
     fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        self.bytes
+            .get(..usize::from(self.length))
+            .unwrap_or_default()
     }
 }
 
@@ -113,7 +122,10 @@ impl Store {
     pub(crate) fn changes(&self) -> Batch {
         let mut batch = Batch::default();
         for key in &self.written {
-            batch.push(key.as_bytes(), self.overlay.get(key).and_then(Option::as_deref));
+            batch.push(
+                key.as_bytes(),
+                self.overlay.get(key).and_then(Option::as_deref),
+            );
         }
         batch
     }
@@ -173,7 +185,13 @@ mod tests {
         assert_eq!(store.get(b"a"), Some(&b"3"[..]));
         assert_eq!(store.get(b"b"), None);
         store.abort();
-        assert_eq!(entries(&store), [(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
+        assert_eq!(
+            entries(&store),
+            [
+                (b"a".to_vec(), b"1".to_vec()),
+                (b"b".to_vec(), b"2".to_vec())
+            ]
+        );
         store.delete(b"b");
         store.put(b"a", b"5");
         let changes = store.changes();

@@ -89,8 +89,15 @@ impl<P: Processor> Task<P> {
             .inputs
             .iter()
             .map(|input| {
-                let committed = log.committed(&spec.group, &input.topic, self.shard)?.unwrap_or_default();
-                Ok(Input { position: committed, committed, in_hand: None, at_end: false })
+                let committed = log
+                    .committed(&spec.group, &input.topic, self.shard)?
+                    .unwrap_or_default();
+                Ok(Input {
+                    position: committed,
+                    committed,
+                    in_hand: None,
+                    at_end: false,
+                })
             })
             .collect::<Result<_, LogError>>()?;
         Ok(())
@@ -100,7 +107,9 @@ impl<P: Processor> Task<P> {
         for (place, input) in self.inputs.iter().enumerate() {
             self.processor.positioned(InputId(place), input.position);
         }
-        self.with_context(log, spec, now, |processor, context| processor.restored(context))
+        self.with_context(log, spec, now, |processor, context| {
+            processor.restored(context)
+        })
     }
 
     fn with_context<T>(
@@ -110,7 +119,12 @@ impl<P: Processor> Task<P> {
         now: TimeMs,
         act: impl FnOnce(&mut P, &mut Context<'_, P::Effect>) -> T,
     ) -> T {
-        let mut lookup = LogLookup { log, spec, shard: self.shard, cache: &mut self.looked_up };
+        let mut lookup = LogLookup {
+            log,
+            spec,
+            shard: self.shard,
+            cache: &mut self.looked_up,
+        };
         let mut context = Context {
             shard: self.shard,
             now,
@@ -129,7 +143,9 @@ impl<P: Processor> Task<P> {
         now: TimeMs,
         completion: P::Completion,
     ) -> Result<(), ProcessError> {
-        self.with_context(log, spec, now, |processor, context| processor.complete(completion, context))
+        self.with_context(log, spec, now, |processor, context| {
+            processor.complete(completion, context)
+        })
     }
 
     /// One portion of whatever there is to do.
@@ -162,9 +178,16 @@ impl<P: Processor> Task<P> {
                         let (records, taken) = self.work_off(log, spec, now, InputId(place))?;
                         ran.records += records;
                         bytes += taken;
-                        let emptied = self.inputs.get(place).is_some_and(|input| input.in_hand.is_none());
+                        let emptied = self
+                            .inputs
+                            .get(place)
+                            .is_some_and(|input| input.in_hand.is_none());
                         // a later batch of this step would need the commands read again
-                        if !emptied || records == 0 || bytes >= STEP_BYTES_PER_INPUT || has_commands(spec) {
+                        if !emptied
+                            || records == 0
+                            || bytes >= STEP_BYTES_PER_INPUT
+                            || has_commands(spec)
+                        {
                             break;
                         }
                         if !self.fetch(member, spec, InputId(place))? {
@@ -175,13 +198,20 @@ impl<P: Processor> Task<P> {
             }
             ran.more = ran.records > 0;
         }
-        let work = self.with_context(log, spec, now, |processor, context| processor.punctuate(context))?;
+        let work = self.with_context(log, spec, now, |processor, context| {
+            processor.punctuate(context)
+        })?;
         ran.more |= work == Work::More;
         Ok(ran)
     }
 
     /// Has a batch in hand if there is one and it is wanted.
-    fn fetch(&mut self, member: &mut dyn Member, spec: &StageSpec, id: InputId) -> Result<bool, LogError> {
+    fn fetch(
+        &mut self,
+        member: &mut dyn Member,
+        spec: &StageSpec,
+        id: InputId,
+    ) -> Result<bool, LogError> {
         let (Some(input), Some(topic)) = (self.inputs.get_mut(id.0), spec.inputs.get(id.0)) else {
             return Ok(false);
         };
@@ -209,8 +239,12 @@ impl<P: Processor> Task<P> {
         now: TimeMs,
         id: InputId,
     ) -> Result<(u64, usize), ProcessError> {
-        let Some(input) = self.inputs.get_mut(id.0) else { return Ok((0, 0)) };
-        let Some(batch) = input.in_hand.take() else { return Ok((0, 0)) };
+        let Some(input) = self.inputs.get_mut(id.0) else {
+            return Ok((0, 0));
+        };
+        let Some(batch) = input.in_hand.take() else {
+            return Ok((0, 0));
+        };
         let from = input.position;
         let mut position = from;
         let mut done = 0;
@@ -225,7 +259,9 @@ impl<P: Processor> Task<P> {
                 complete = false;
                 break;
             }
-            self.with_context(log, spec, now, |processor, context| processor.process(id, record, context))?;
+            self.with_context(log, spec, now, |processor, context| {
+                processor.process(id, record, context)
+            })?;
             position = record.offset.next();
             self.processor.positioned(id, position);
             done += 1;
@@ -253,19 +289,31 @@ impl<P: Processor> Task<P> {
         for (topic, batch) in spec.outputs.iter().zip(&mut self.outputs) {
             if !batch.is_empty() {
                 let batch = std::mem::take(batch);
-                writes.push(Write { topic: topic.clone(), shard: self.shard, batch });
+                writes.push(Write {
+                    topic: topic.clone(),
+                    shard: self.shard,
+                    batch,
+                });
             }
         }
         for (store_spec, store) in spec.stores.iter().zip(&self.stores) {
             let batch = store.changes();
             if !batch.is_empty() {
-                writes.push(Write { topic: store_spec.changelog.clone(), shard: self.shard, batch });
+                writes.push(Write {
+                    topic: store_spec.changelog.clone(),
+                    shard: self.shard,
+                    batch,
+                });
             }
         }
         for (place, (input_spec, input)) in spec.inputs.iter().zip(&self.inputs).enumerate() {
             let offset = self.finished(InputId(place), input.position);
             if offset != input.committed {
-                progress.push(Progress { topic: input_spec.topic.clone(), shard: self.shard, offset });
+                progress.push(Progress {
+                    topic: input_spec.topic.clone(),
+                    shard: self.shard,
+                    offset,
+                });
             }
         }
         if !self.effects.is_empty() {
@@ -274,14 +322,19 @@ impl<P: Processor> Task<P> {
     }
 
     fn finished(&self, id: InputId, position: Offset) -> Offset {
-        self.processor.low_watermark(id).map_or(position, |low| low.min(position))
+        self.processor
+            .low_watermark(id)
+            .map_or(position, |low| low.min(position))
     }
 
     /// The step stands.
     pub(crate) fn committed(&mut self) {
         self.stores.iter_mut().for_each(Store::commit);
         for place in 0..self.inputs.len() {
-            let offset = self.inputs.get(place).map(|input| self.finished(InputId(place), input.position));
+            let offset = self
+                .inputs
+                .get(place)
+                .map(|input| self.finished(InputId(place), input.position));
             if let (Some(offset), Some(input)) = (offset, self.inputs.get_mut(place)) {
                 input.committed = offset;
             }
@@ -297,7 +350,9 @@ impl<P: Processor> Task<P> {
         now: TimeMs,
     ) -> Result<(), ProcessError> {
         self.stores.iter_mut().for_each(Store::abort);
-        self.outputs.iter_mut().for_each(|batch| *batch = Batch::default());
+        self.outputs
+            .iter_mut()
+            .for_each(|batch| *batch = Batch::default());
         self.effects.clear();
         self.processor = processor;
         self.rewind(log, spec)?;
@@ -348,8 +403,14 @@ impl IndexedBatch {
     }
 
     fn value(&self, offset: Offset) -> Option<Vec<u8>> {
-        let place = self.places.binary_search_by_key(&offset, |(of, _)| *of).ok()?;
-        self.places.get(place).and_then(|(_, range)| self.batch.bytes_at(range.clone())).map(<[u8]>::to_vec)
+        let place = self
+            .places
+            .binary_search_by_key(&offset, |(of, _)| *of)
+            .ok()?;
+        self.places
+            .get(place)
+            .and_then(|(_, range)| self.batch.bytes_at(range.clone()))
+            .map(<[u8]>::to_vec)
     }
 }
 
@@ -362,12 +423,20 @@ struct LogLookup<'a> {
 
 impl Lookup for LogLookup<'_> {
     fn value(&mut self, input: InputId, offset: Offset) -> Result<Option<Vec<u8>>, LogError> {
-        let cached = self.cache.0.iter().find(|(of, batch)| *of == input && batch.holds(offset));
+        let cached = self
+            .cache
+            .0
+            .iter()
+            .find(|(of, batch)| *of == input && batch.holds(offset));
         if let Some((_, batch)) = cached {
             return Ok(batch.value(offset));
         }
-        let Some(topic) = self.spec.inputs.get(input.0) else { return Ok(None) };
-        let Some(batch) = self.log.read(&topic.topic, self.shard, offset)? else { return Ok(None) };
+        let Some(topic) = self.spec.inputs.get(input.0) else {
+            return Ok(None);
+        };
+        let Some(batch) = self.log.read(&topic.topic, self.shard, offset)? else {
+            return Ok(None);
+        };
         let batch = IndexedBatch::new(batch);
         let value = batch.value(offset);
         if self.cache.0.len() >= LOOKUP_BATCHES {

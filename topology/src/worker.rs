@@ -36,20 +36,30 @@ pub struct Inbox<C> {
 
 impl<C> Default for Inbox<C> {
     fn default() -> Self {
-        Self { arrived: Mutex::new(Vec::new()), asleep: AtomicBool::new(false), waker: Mutex::new(None) }
+        Self {
+            arrived: Mutex::new(Vec::new()),
+            asleep: AtomicBool::new(false),
+            waker: Mutex::new(None),
+        }
     }
 }
 
 impl<C> Inbox<C> {
     /// Hands in an answer.
     pub fn push(&self, shard: Shard, completion: C) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).push((shard, completion));
+        self.arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((shard, completion));
         self.wake();
     }
 
     /// Hands in several.
     pub fn extend(&self, completions: impl IntoIterator<Item = (Shard, C)>) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).extend(completions);
+        self.arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(completions);
         self.wake();
     }
 
@@ -66,7 +76,10 @@ impl<C> Inbox<C> {
     }
 
     fn is_empty(&self) -> bool {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 }
 
@@ -174,7 +187,11 @@ impl<P: Processor> Worker<P> {
         spec: &StageSpec,
         inbox: &Inbox<P::Completion>,
     ) -> Result<Box<dyn Member>, LogError> {
-        let topics: Vec<_> = spec.inputs.iter().map(|input| input.topic.clone()).collect();
+        let topics: Vec<_> = spec
+            .inputs
+            .iter()
+            .map(|input| input.topic.clone())
+            .collect();
         let member = log.join(&spec.group, &topics)?;
         *inbox.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(member.waker());
         Ok(member)
@@ -201,7 +218,10 @@ impl<P: Processor> Worker<P> {
     /// Calls whose answer is awaited.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.tasks.values().map(|task| task.processor.in_flight()).sum()
+        self.tasks
+            .values()
+            .map(|task| task.processor.in_flight())
+            .sum()
     }
 
     /// Shards that are being worked on.
@@ -252,9 +272,13 @@ impl<P: Processor> Worker<P> {
         self.hand_over();
         self.status.records.fetch_add(records, Ordering::Relaxed);
         let sum = |of: fn(&Task<P>) -> usize| self.tasks.values().map(of).sum::<usize>() as u64;
-        self.status.in_flight.store(sum(|task| task.processor.in_flight()), Ordering::Relaxed);
+        self.status
+            .in_flight
+            .store(sum(|task| task.processor.in_flight()), Ordering::Relaxed);
         if !more {
-            self.status.entries.store(sum(Task::entries), Ordering::Relaxed);
+            self.status
+                .entries
+                .store(sum(Task::entries), Ordering::Relaxed);
         }
         let idle = !more && self.inbox.is_empty() && self.tasks.values().all(Task::at_rest);
         self.status.idle.store(idle, Ordering::SeqCst);
@@ -264,13 +288,23 @@ impl<P: Processor> Worker<P> {
     /// The time until the next timer of any task, at most `wait`.
     fn wait(&mut self, wait: Duration) -> Result<Vec<Ownership>, LogError> {
         let now = (self.clock)();
-        let timer = self.tasks.values().filter_map(|task| task.processor.next_timer()).min();
+        let timer = self
+            .tasks
+            .values()
+            .filter_map(|task| task.processor.next_timer())
+            .min();
         let wait = timer.map_or(wait, |timer| {
-            wait.min(Duration::from_millis(u64::try_from(timer.0.saturating_sub(now.0)).unwrap_or(0)))
+            wait.min(Duration::from_millis(
+                u64::try_from(timer.0.saturating_sub(now.0)).unwrap_or(0),
+            ))
         });
         // asleep is told before the inbox is looked at: whoever pushes after that look wakes us
         self.inbox.asleep.store(true, Ordering::SeqCst);
-        let wait = if self.inbox.is_empty() { wait } else { Duration::ZERO };
+        let wait = if self.inbox.is_empty() {
+            wait
+        } else {
+            Duration::ZERO
+        };
         let ownership = self.member.poll(wait);
         self.inbox.asleep.store(false, Ordering::SeqCst);
         ownership
@@ -280,8 +314,9 @@ impl<P: Processor> Worker<P> {
         match change {
             Ownership::Assigned(shard) => {
                 let processor = (self.factory)(shard);
-                let mut task = Task::restore(&*self.log, &self.spec, shard, processor, (self.clock)())
-                    .map_err(|error| stopped(&self.spec, shard, error))?;
+                let mut task =
+                    Task::restore(&*self.log, &self.spec, shard, processor, (self.clock)())
+                        .map_err(|error| stopped(&self.spec, shard, error))?;
                 task.closing = self.stopping;
                 self.tasks.insert(shard, task);
             }
@@ -294,7 +329,9 @@ impl<P: Processor> Worker<P> {
                 self.tasks.remove(&shard);
             }
         }
-        self.status.shards.store(self.tasks.len() as u64, Ordering::SeqCst);
+        self.status
+            .shards
+            .store(self.tasks.len() as u64, Ordering::SeqCst);
         Ok(())
     }
 
@@ -303,7 +340,12 @@ impl<P: Processor> Worker<P> {
         let mut step = Step::default();
         let mut effects = Vec::new();
         for task in self.tasks.values_mut() {
-            task.collect(&self.spec, &mut step.writes, &mut step.progress, &mut effects);
+            task.collect(
+                &self.spec,
+                &mut step.writes,
+                &mut step.progress,
+                &mut effects,
+            );
         }
         if step.is_empty() {
             // nothing to make durable first: what was asked may be asked at once
@@ -367,7 +409,9 @@ impl<P: Processor> Worker<P> {
             self.tasks.remove(&shard);
             self.member.release(shard);
         }
-        self.status.shards.store(self.tasks.len() as u64, Ordering::SeqCst);
+        self.status
+            .shards
+            .store(self.tasks.len() as u64, Ordering::SeqCst);
     }
 
     /// Steps until told to stop, then until nothing is in flight or the grace is over.
@@ -377,7 +421,11 @@ impl<P: Processor> Worker<P> {
     pub fn run(mut self, stop: &AtomicBool, grace: Duration) -> Result<(), WorkerError> {
         let mut more = true;
         while !stop.load(Ordering::SeqCst) {
-            let wait = if more { Duration::ZERO } else { Duration::from_millis(IDLE_MS_MAX) };
+            let wait = if more {
+                Duration::ZERO
+            } else {
+                Duration::from_millis(IDLE_MS_MAX)
+            };
             more = self.step(wait)?;
         }
         self.stop();
@@ -394,6 +442,10 @@ impl<P: Processor> Worker<P> {
 fn stopped(spec: &StageSpec, shard: Shard, error: ProcessError) -> WorkerError {
     match error {
         ProcessError::Log(error) => WorkerError::Log(error),
-        ProcessError::Stop(reason) => WorkerError::Stopped { stage: spec.name, shard, reason },
+        ProcessError::Stop(reason) => WorkerError::Stopped {
+            stage: spec.name,
+            shard,
+            reason,
+        },
     }
 }

@@ -69,14 +69,22 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn new(usage: &Usage, period: Period, offset: u64) -> Self {
         let id = blake3::hash(usage.event_id.as_bytes());
-        let id = id.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let id = id
+            .as_bytes()
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_be_bytes(*bytes));
         // FNV-1a, folded: it only tells contents of one event id apart
         let mut content = 0xcbf2_9ce4_8422_2325_u64;
         let parts = [usage.occurred_at.0, usage.kind as i64, usage.quantity];
         for byte in parts.iter().flat_map(|part| part.to_le_bytes()) {
             content = (content ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        Self { id, content: (content ^ (content >> 32)) as u32, period, offset }
+        Self {
+            id,
+            content: (content ^ (content >> 32)) as u32,
+            period,
+            offset,
+        }
     }
 
     fn put(self, out: &mut Vec<u8>) {
@@ -91,7 +99,9 @@ impl Seen {
         let (id, rest) = entry.split_first_chunk::<8>()?;
         let (content, rest) = rest.split_first_chunk::<4>()?;
         let (period, offset) = rest.split_first_chunk::<2>()?;
-        let offset = offset.iter().fold(0_u64, |offset, byte| (offset << 8) | u64::from(*byte));
+        let offset = offset
+            .iter()
+            .fold(0_u64, |offset, byte| (offset << 8) | u64::from(*byte));
         Some(Self {
             id: u64::from_be_bytes(*id),
             content: u32::from_be_bytes(*content),
@@ -102,7 +112,11 @@ impl Seen {
 
     /// The entries of a chunk.
     pub(super) fn read_all(chunk: &[u8]) -> impl DoubleEndedIterator<Item = Self> + '_ {
-        chunk.as_chunks::<ENTRY_BYTES>().0.iter().filter_map(Self::read)
+        chunk
+            .as_chunks::<ENTRY_BYTES>()
+            .0
+            .iter()
+            .filter_map(Self::read)
     }
 }
 
@@ -116,7 +130,11 @@ pub(super) fn account_key(user: UserId) -> [u8; 9] {
 
 fn numbered_key(prefix: u8, user: UserId, number: u32) -> [u8; 13] {
     let mut key = [prefix; 13];
-    for (to, from) in key.iter_mut().skip(1).zip(user.to_be_bytes().into_iter().chain(number.to_be_bytes())) {
+    for (to, from) in key
+        .iter_mut()
+        .skip(1)
+        .zip(user.to_be_bytes().into_iter().chain(number.to_be_bytes()))
+    {
         *to = from;
     }
     key
@@ -169,16 +187,24 @@ impl Account {
     /// [`OperatorError::Stop`] if it is there and cannot be read: taken for a new one, it would
     /// bill again what it has billed.
     pub(super) fn load(table: &dyn Table, user: UserId) -> Result<Option<Self>, OperatorError> {
-        table.get(&account_key(user)).map(|bytes| Self::unpack(bytes).ok_or_else(unreadable)).transpose()
+        table
+            .get(&account_key(user))
+            .map(|bytes| Self::unpack(bytes).ok_or_else(unreadable))
+            .transpose()
     }
 
     pub(super) fn store(&self, table: &mut dyn Table, user: UserId, packer: &mut Packer) {
         packer.begin(ACCOUNT);
         match self.profile {
             None => packer.number(0),
-            Some(profile) => packer.number(1 + u64::from(profile.active)).number(profile.offset),
+            Some(profile) => packer
+                .number(1 + u64::from(profile.active))
+                .number(profile.offset),
         };
-        packer.number(u64::from(self.chunks.0)).number(u64::from(self.chunks.1)).signed(self.credit.0);
+        packer
+            .number(u64::from(self.chunks.0))
+            .number(u64::from(self.chunks.1))
+            .signed(self.credit.0);
         packer.number(self.open.len() as u64);
         for (period, totals) in &self.open {
             packer.number(u64::from(period.months()));
@@ -195,15 +221,29 @@ impl Account {
         let mut value = Unpacker::open(bytes, ACCOUNT)?;
         let profile = match value.number()? {
             0 => None,
-            state => Some(ProfileAt { offset: value.number()?, active: state == 2 }),
+            state => Some(ProfileAt {
+                offset: value.number()?,
+                active: state == 2,
+            }),
         };
-        let chunks = (u32::try_from(value.number()?).ok()?, u32::try_from(value.number()?).ok()?);
+        let chunks = (
+            u32::try_from(value.number()?).ok()?,
+            u32::try_from(value.number()?).ok()?,
+        );
         let credit = Won(value.signed()?);
         let open = (0..value.number()?)
             .map(|_| Some((period(&mut value)?, totals(&mut value)?)))
             .collect::<Option<_>>()?;
-        let late = (0..value.number()?).map(|_| period(&mut value)).collect::<Option<_>>()?;
-        Some(Self { profile, chunks, credit, open, late })
+        let late = (0..value.number()?)
+            .map(|_| period(&mut value))
+            .collect::<Option<_>>()?;
+        Some(Self {
+            profile,
+            chunks,
+            credit,
+            open,
+            late,
+        })
     }
 
     /// The totals of an open period, made if they are not there.
@@ -215,7 +255,10 @@ impl Account {
                 place
             }
         };
-        #[allow(clippy::indexing_slicing, reason = "the place was found or made just above")]
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "the place was found or made just above"
+        )]
         &mut self.open[place].1
     }
 
@@ -236,14 +279,26 @@ impl Account {
     /// The event with this id, if it was seen.
     pub(super) fn find_seen(&self, table: &dyn Table, user: UserId, id: u64) -> Option<Seen> {
         (self.chunks.0..self.chunks.1).rev().find_map(|chunk| {
-            Seen::read_all(table.get(&chunk_key(user, chunk))?).rev().find(|seen| seen.id == id)
+            Seen::read_all(table.get(&chunk_key(user, chunk))?)
+                .rev()
+                .find(|seen| seen.id == id)
         })
     }
 
     /// Remembers an event.
-    pub(super) fn remember(&mut self, table: &mut dyn Table, user: UserId, seen: Seen, scratch: &mut Vec<u8>) {
+    pub(super) fn remember(
+        &mut self,
+        table: &mut dyn Table,
+        user: UserId,
+        seen: Seen,
+        scratch: &mut Vec<u8>,
+    ) {
         scratch.clear();
-        if let Some(last) = self.chunks.1.checked_sub(1).filter(|last| *last >= self.chunks.0)
+        if let Some(last) = self
+            .chunks
+            .1
+            .checked_sub(1)
+            .filter(|last| *last >= self.chunks.0)
             && let Some(chunk) = table.get(&chunk_key(user, last))
             && chunk.len() < CHUNK_ENTRIES * ENTRY_BYTES
         {
@@ -264,21 +319,31 @@ impl Account {
     }
 
     /// Forgets the events for which `keep` is false.
-    pub(super) fn retain_seen(&mut self, table: &mut dyn Table, user: UserId, keep: impl Fn(&Seen) -> bool) {
+    pub(super) fn retain_seen(
+        &mut self,
+        table: &mut dyn Table,
+        user: UserId,
+        keep: impl Fn(&Seen) -> bool,
+    ) {
         for chunk in self.chunks.0..self.chunks.1 {
-            let Some(bytes) = table.get(&chunk_key(user, chunk)) else { continue };
+            let Some(bytes) = table.get(&chunk_key(user, chunk)) else {
+                continue;
+            };
             if Seen::read_all(bytes).all(|seen| keep(&seen)) {
                 continue;
             }
             let mut left = Vec::with_capacity(bytes.len());
-            Seen::read_all(bytes).filter(|seen| keep(seen)).for_each(|seen| seen.put(&mut left));
+            Seen::read_all(bytes)
+                .filter(|seen| keep(seen))
+                .for_each(|seen| seen.put(&mut left));
             if left.is_empty() {
                 table.delete(&chunk_key(user, chunk));
             } else {
                 table.put(&chunk_key(user, chunk), &left);
             }
         }
-        while self.chunks.0 < self.chunks.1 && table.get(&chunk_key(user, self.chunks.0)).is_none() {
+        while self.chunks.0 < self.chunks.1 && table.get(&chunk_key(user, self.chunks.0)).is_none()
+        {
             self.chunks.0 += 1;
         }
     }
@@ -287,18 +352,30 @@ impl Account {
 impl Frozen {
     /// # Errors
     /// [`OperatorError::Stop`] if it is there and cannot be read.
-    pub(super) fn load(table: &dyn Table, user: UserId, period: Period) -> Result<Option<Self>, OperatorError> {
-        table.get(&frozen_key(user, period)).map(|bytes| Self::unpack(bytes).ok_or_else(unreadable)).transpose()
+    pub(super) fn load(
+        table: &dyn Table,
+        user: UserId,
+        period: Period,
+    ) -> Result<Option<Self>, OperatorError> {
+        table
+            .get(&frozen_key(user, period))
+            .map(|bytes| Self::unpack(bytes).ok_or_else(unreadable))
+            .transpose()
     }
 
     fn unpack(bytes: &[u8]) -> Option<Self> {
         let mut value = Unpacker::open(bytes, FROZEN)?;
         let catalog = Digest(value.raw(32)?.try_into().ok()?);
         let plan = value.text()?.to_owned();
-        let options =
-            (0..value.number()?).map(|_| value.text().map(str::to_owned)).collect::<Option<_>>()?;
+        let options = (0..value.number()?)
+            .map(|_| value.text().map(str::to_owned))
+            .collect::<Option<_>>()?;
         let flags = value.number()?;
-        let welfare = if flags & 4 == 0 { None } else { Some(value.text()?.to_owned()) };
+        let welfare = if flags & 4 == 0 {
+            None
+        } else {
+            Some(value.text()?.to_owned())
+        };
         Some(Self {
             catalog,
             plan,
@@ -311,13 +388,25 @@ impl Frozen {
         })
     }
 
-    pub(super) fn store(&self, table: &mut dyn Table, user: UserId, period: Period, packer: &mut Packer) {
-        packer.begin(FROZEN).raw(&self.catalog.0).text(&self.plan).number(self.options.len() as u64);
+    pub(super) fn store(
+        &self,
+        table: &mut dyn Table,
+        user: UserId,
+        period: Period,
+        packer: &mut Packer,
+    ) {
+        packer
+            .begin(FROZEN)
+            .raw(&self.catalog.0)
+            .text(&self.plan)
+            .number(self.options.len() as u64);
         for option in &self.options {
             packer.text(option);
         }
         packer.number(
-            u64::from(self.contract) | u64::from(self.soldier) << 1 | u64::from(self.welfare.is_some()) << 2,
+            u64::from(self.contract)
+                | u64::from(self.soldier) << 1
+                | u64::from(self.welfare.is_some()) << 2,
         );
         if let Some(welfare) = &self.welfare {
             packer.text(welfare);

@@ -43,7 +43,7 @@ const FORMAT: [u8; 1] = [1];
 /// Memory for blocks that were read; batches are read once, in order, so it stays small.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 impl EmbeddedLog {
     /// Opens the log in `directory`, making it if it is not there. `partitions` must be what the
@@ -89,7 +89,10 @@ impl FjallStorage {
                 .map_err(|error| failed(&error))
         };
         let storage = Self {
-            batches: keyspace("batches", Some(KvSeparationOptions::default()))?,
+            batches: keyspace(
+                "batches",
+                Some(KvSeparationOptions::default().age_cutoff(1.0)),
+            )?,
             spans: keyspace("spans", None)?,
             meta: keyspace("meta", None)?,
             topics: RwLock::default(),

@@ -22,7 +22,9 @@ use self::member::LocalMember;
 use crate::batch::{Batch, RecordBatch};
 use crate::log::coordinator::{Coordinator, MemberId};
 use crate::log::storage::{Change, Extent, Place, Storage};
-use crate::log::{Bounds, Cleanup, Durability, Log, LogError, Member, Progress, TopicSpec, Write};
+use crate::log::{
+    Bounds, Cleanup, CutBuilder, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
+};
 use crate::types::{Group, Offset, Shard, TimeMs, Topic};
 
 pub use self::faults::Faults;
@@ -406,11 +408,7 @@ impl<S: Storage> Log for LocalLog<S> {
         Ok(())
     }
 
-    fn append_cut(
-        &self,
-        cut: &[Topic],
-        build: &mut dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write>,
-    ) -> Result<(), LogError> {
+    fn append_cut(&self, cut: &[Topic], build: &mut CutBuilder<'_>) -> Result<(), LogError> {
         let shared = &self.shared;
         for topic in cut {
             shared.index().partition(topic, Shard(0))?;
