@@ -1,8 +1,9 @@
 //! `retry`: the next round of a period.
 
 use anyhow::{Result, bail};
-use sealpost_schemas::Period;
-use sealpost_schemas::record::{Action, Retry};
+use sealpost_schemas::record::{Action, Command, Retry};
+use sealpost_schemas::{Period, Version, codec};
+use sealpost_topology::types::Offset;
 
 use super::Scene;
 use crate::books::Books;
@@ -19,6 +20,12 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
     if running > 0 {
         bail!(
             "a round of {period} is running, with {running} on their way: wait until `status {period}` shows none"
+        );
+    }
+    if is_on_its_way(&deployment, period, books.version)? {
+        bail!(
+            "version {} of {period} has begun and is on its way: let `run` take it up and wait until it is through",
+            books.version
         );
     }
     if books.failed == 0 {
@@ -47,4 +54,51 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
             books.failed
         ),
     )
+}
+
+/// Whether a round was begun that the books do not show yet: its command is not taken up, or a
+/// message of the period waits for its turn.
+fn is_on_its_way(deployment: &Deployment, period: Period, version: Version) -> Result<bool> {
+    if version == Version::default() {
+        // what the first round has in hand is `pending`
+        return Ok(false);
+    }
+    let (pipeline, topics) = (&deployment.pipeline, deployment.topics());
+    let suffix = format!("/{period}");
+    for shard in deployment.shards() {
+        let mut begun_at = None;
+        deployment.scan(&topics.control, shard, |offset, _, value| {
+            if let Ok(Command {
+                action: Action::Retry(retry),
+                ..
+            }) = codec::decode(value)
+                && (retry.period, retry.version) == (period, version)
+            {
+                begun_at = Some(offset);
+            }
+            Ok(())
+        })?;
+        let committed = |group, topic| -> Result<Offset> {
+            Ok(deployment
+                .log
+                .committed(group, topic, shard)?
+                .unwrap_or_default())
+        };
+        let render = committed(&pipeline.render.group, &topics.control)?;
+        if begun_at.is_some_and(|begun| begun >= render) {
+            return Ok(true);
+        }
+        let mut at = committed(&pipeline.send.group, &topics.dispatches)?;
+        while let Some(batch) = deployment.log.read(&topics.dispatches, shard, at)? {
+            let waits = |key: &[u8]| key.ends_with(suffix.as_bytes());
+            if batch
+                .iter()
+                .any(|record| record.offset >= at && waits(record.key))
+            {
+                return Ok(true);
+            }
+            at = batch.next_offset();
+        }
+    }
+    Ok(false)
 }

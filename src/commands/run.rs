@@ -168,6 +168,7 @@ pub(super) fn run(
         deployment,
         keys,
         metrics: Arc::clone(&metrics),
+        stop: Arc::clone(&stop),
     };
     let mut running = Vec::new();
     let mut sender = None;
@@ -266,6 +267,8 @@ struct Shell<'a> {
     deployment: &'a Deployment,
     keys: Arc<KeyRing>,
     metrics: Arc<Metrics>,
+    /// Set when the process is told to stop.
+    stop: Arc<AtomicBool>,
 }
 
 impl Shell<'_> {
@@ -351,6 +354,7 @@ impl Shell<'_> {
             Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
         ));
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let stop = Arc::clone(&self.stop);
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SendProcessor> = Arc::new(move |_| {
             let operator = Gate::new(rules, window);
@@ -359,6 +363,7 @@ impl Shell<'_> {
                 Arc::clone(&topics),
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
+                Arc::clone(&stop),
             )
         });
         let performer: Arc<dyn Performer<SendProcessor>> = Arc::clone(&sender) as _;

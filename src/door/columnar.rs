@@ -26,6 +26,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::{Compression, Type as Physical};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
 use zeroize::Zeroizing;
 
 use super::cell::Cell;
@@ -37,7 +38,10 @@ use super::row::{Cells, JsonText};
 const BATCH_ROWS: usize = 8_192;
 
 /// A file whose end was read: its schema, and where everything lies.
-pub(super) struct Footer(ParquetRecordBatchReaderBuilder<File>);
+pub(super) struct Footer {
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    file_bytes: u64,
+}
 
 /// Why a column or a file cannot be read at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +50,13 @@ pub(super) enum Unreadable {
     Type(Column, &'static str),
     /// A compression that is not built in.
     Compression(&'static str),
+    /// The footer tells of places that are not in the file.
+    Damaged,
 }
 
 impl Footer {
     pub(super) fn read(file: File) -> Result<Self, ParquetError> {
+        let file_bytes = file.metadata()?.len();
         let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let plain = ArrowReaderMetadata::load(&file, plain)?;
         let metadata = Arc::clone(plain.metadata());
@@ -67,7 +74,7 @@ impl Footer {
     }
 
     pub(super) fn names(&self) -> Vec<&str> {
-        self.0
+        self.builder
             .schema()
             .fields()
             .iter()
@@ -76,20 +83,23 @@ impl Footer {
     }
 
     pub(super) fn rows(&self) -> u64 {
-        u64::try_from(self.0.metadata().file_metadata().num_rows()).unwrap_or(0)
+        u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
     /// Whether the columns that are read can be.
     pub(super) fn check(&self, header: &Header) -> Result<(), Unreadable> {
-        for field in self.0.schema().fields() {
+        for field in self.builder.schema().fields() {
             if let Some(column) = header.column(field.name())
                 && let Err(expected) = check_type(column.form(), field.data_type())
             {
                 return Err(Unreadable::Type(column, expected));
             }
         }
-        for group in self.0.metadata().row_groups() {
+        for group in self.builder.metadata().row_groups() {
             for chunk in group.columns() {
+                if !self.is_within(chunk) {
+                    return Err(Unreadable::Damaged);
+                }
                 match chunk.compression() {
                     Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => {}
                     Compression::GZIP(_) => return Err(Unreadable::Compression("gzip")),
@@ -104,9 +114,24 @@ impl Footer {
         Ok(())
     }
 
+    /// Whether a column's bytes are in the file. The decoder takes that for granted, and panics.
+    fn is_within(&self, chunk: &ColumnChunkMetaData) -> bool {
+        let start = chunk
+            .dictionary_page_offset()
+            .unwrap_or(chunk.data_page_offset());
+        let (start, bytes) = (u64::try_from(start), u64::try_from(chunk.compressed_size()));
+        let (Ok(start), Ok(bytes)) = (start, bytes) else {
+            return false;
+        };
+        chunk.num_values() >= 0
+            && start
+                .checked_add(bytes)
+                .is_some_and(|end| end <= self.file_bytes)
+    }
+
     /// The rows, in batches of the columns that are read.
     pub(super) fn batches(self, header: &Header) -> Result<Batches, ParquetError> {
-        let schema = self.0.parquet_schema();
+        let schema = self.builder.parquet_schema();
         // the old 96-bit timestamps are written in UTC, though they do not say so
         let utc = schema
             .columns()
@@ -114,7 +139,7 @@ impl Footer {
             .filter(|leaf| leaf.physical_type() == Physical::INT96)
             .filter_map(|leaf| leaf.path().parts().first().cloned())
             .collect();
-        let fields = self.0.schema().fields().iter().enumerate();
+        let fields = self.builder.schema().fields().iter().enumerate();
         let roots: Vec<usize> = fields
             .filter(|(_, field)| header.column(field.name()).is_some())
             .map(|(root, _)| root)

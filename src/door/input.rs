@@ -300,6 +300,10 @@ fn inspect_file(path: PathBuf) -> Result<Input, DoorError> {
                 column: column.name(),
                 expected,
             },
+            Unreadable::Damaged => DoorError::Damaged {
+                path: path.clone(),
+                after_rows: 0,
+            },
             Unreadable::Compression(compression) => DoorError::Compression {
                 path: path.clone(),
                 compression,

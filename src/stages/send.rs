@@ -1,6 +1,7 @@
 //! The send stage on one shard.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealpost_operators::gate::{Completion, Effect, Gate, Output, Scope};
 use sealpost_operators::table::OperatorError;
@@ -32,16 +33,19 @@ pub struct SendProcessor {
     out: Vec<Output>,
     scratch: Vec<u8>,
     metrics: Arc<Metrics>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl SendProcessor {
-    /// A processor with an operator.
+    /// A processor with an operator. Once `stopping` is set no call begins any more: those on the
+    /// line are all that a stop has to wait for.
     #[must_use]
     pub fn new(
         operator: Gate,
         topics: Arc<Topics>,
         keys: Arc<KeyRing>,
         metrics: Arc<Metrics>,
+        stopping: Arc<AtomicBool>,
     ) -> Self {
         Self {
             operator,
@@ -51,6 +55,7 @@ impl SendProcessor {
             out: Vec::new(),
             scratch: Vec::new(),
             metrics,
+            stopping,
         }
     }
 
@@ -166,6 +171,14 @@ impl Processor for SendProcessor {
         completion: Completion,
         context: &mut Context<'_, Effect>,
     ) -> Result<(), ProcessError> {
+        if let Completion::Permits(channel, count) = completion
+            && self.stopping.load(Ordering::SeqCst)
+        {
+            // whoever stood in line for it stays there, and is read again
+            let Parts { effects, .. } = context.parts();
+            effects.push(Effect::ReturnPermits(channel, count));
+            return Ok(());
+        }
         self.with_scope(context, |operator, scope| {
             operator.on_completion(completion, scope)
         })

@@ -4,7 +4,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "tests"
+    clippy::disallowed_methods,
+    reason = "tests, which take settings and the time from where they are"
 )]
 
 mod crash;
