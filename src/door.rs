@@ -222,14 +222,20 @@ impl Reading<'_, '_> {
         {
             return Err(DoorError::Changed { path: path() }.into());
         }
+        let rows = footer.rows();
         let mut batches = footer.batches(self.header).map_err(|_| damaged(0))?;
         while let Some(batch) = batches.next(self.header) {
-            let batch = batch.map_err(|()| damaged(self.summary.rows))?;
+            let batch = batch.map_err(|_| damaged(self.summary.rows))?;
             for row in batch.rows() {
                 self.take(&row)?;
             }
         }
-        Ok(())
+        // a footer that tells of more than there was
+        if self.summary.rows == rows {
+            Ok(())
+        } else {
+            Err(damaged(self.summary.rows).into())
+        }
     }
 
     fn csv(&mut self, input: &Input) -> anyhow::Result<()> {

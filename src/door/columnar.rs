@@ -6,6 +6,7 @@
 //! dictionaries, views and large offsets.
 
 use std::fs::File;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -54,8 +55,22 @@ pub(super) enum Unreadable {
     Damaged,
 }
 
+/// The file cannot be decoded. What exactly the decoder says is left out: it may quote the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Damage;
+
+/// Runs the decoder. On some damage it does not return an error but panics (found by flipping
+/// bits); that must not stop the process. What it worked on is not used afterwards.
+fn unharmed<T>(decode: impl FnOnce() -> Result<T, Damage>) -> Result<T, Damage> {
+    panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(Damage))
+}
+
 impl Footer {
-    pub(super) fn read(file: File) -> Result<Self, ParquetError> {
+    pub(super) fn read(file: File) -> Result<Self, Damage> {
+        unharmed(|| Self::open(file).map_err(|_| Damage))
+    }
+
+    fn open(file: File) -> Result<Self, ParquetError> {
         let file_bytes = file.metadata()?.len();
         let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let plain = ArrowReaderMetadata::load(&file, plain)?;
@@ -68,9 +83,11 @@ impl Footer {
             }
             None => plain,
         };
-        Ok(Self(ParquetRecordBatchReaderBuilder::new_with_metadata(
-            file, chosen,
-        )))
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, chosen);
+        Ok(Self {
+            builder,
+            file_bytes,
+        })
     }
 
     pub(super) fn names(&self) -> Vec<&str> {
@@ -114,7 +131,7 @@ impl Footer {
         Ok(())
     }
 
-    /// Whether a column's bytes are in the file. The decoder takes that for granted, and panics.
+    /// Whether a column's bytes are in the file; the decoder takes that for granted.
     fn is_within(&self, chunk: &ColumnChunkMetaData) -> bool {
         let start = chunk
             .dictionary_page_offset()
@@ -130,7 +147,11 @@ impl Footer {
     }
 
     /// The rows, in batches of the columns that are read.
-    pub(super) fn batches(self, header: &Header) -> Result<Batches, ParquetError> {
+    pub(super) fn batches(self, header: &Header) -> Result<Batches, Damage> {
+        unharmed(|| self.build(header).map_err(|_| Damage))
+    }
+
+    fn build(self, header: &Header) -> Result<Batches, ParquetError> {
         let schema = self.builder.parquet_schema();
         // the old 96-bit timestamps are written in UTC, though they do not say so
         let utc = schema
@@ -146,7 +167,7 @@ impl Footer {
             .collect();
         let mask = ProjectionMask::roots(schema, roots);
         let reader = self
-            .0
+            .builder
             .with_batch_size(BATCH_ROWS)
             .with_projection(mask)
             .build()?;
@@ -216,13 +237,12 @@ pub(super) struct Batches {
 
 impl Batches {
     /// The next rows. An error is damage.
-    pub(super) fn next(&mut self, header: &Header) -> Option<Result<Batch, ()>> {
-        let batch = self.reader.next()?;
-        Some(
-            batch
-                .map(|batch| Batch::new(&batch, header, &self.utc))
-                .map_err(|_| ()),
-        )
+    pub(super) fn next(&mut self, header: &Header) -> Option<Result<Batch, Damage>> {
+        let reader = &mut self.reader;
+        match unharmed(|| reader.next().transpose().map_err(|_| Damage)) {
+            Ok(batch) => Some(Ok(Batch::new(&batch?, header, &self.utc))),
+            Err(damage) => Some(Err(damage)),
+        }
     }
 }
 

@@ -28,15 +28,6 @@ pub(crate) const TOPICS: [&str; 11] = [
 /// What a log is made with where the configuration says nothing of it.
 const PARTITIONS: u32 = 8;
 
-/// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) shard: u32,
-    pub(crate) offset: u64,
-    pub(crate) key: Vec<u8>,
-    pub(crate) value: Option<Vec<u8>>,
-}
-
 /// An opened log.
 pub(crate) struct Records(EmbeddedLog);
 
@@ -59,19 +50,6 @@ impl Records {
                 at = batch.next_offset();
             }
         }
-    }
-
-    pub(crate) fn all(&self, topic: &str) -> Vec<Record> {
-        let mut all = Vec::new();
-        self.each(topic, |shard, offset, key, value| {
-            all.push(Record {
-                shard,
-                offset,
-                key: key.to_vec(),
-                value: value.map(<[u8]>::to_vec),
-            });
-        });
-        all
     }
 
     /// The last value of each key, as compaction would leave it.

@@ -224,8 +224,8 @@ fn what_waits_for_its_day_is_held_and_does_not_keep_a_drain() {
 
 #[test]
 fn a_stop_with_calls_on_the_line_ends_clean_and_leaves_no_doubt() {
-    let config = "[windows]\nignore = true\n[channels.email]\nlatency_ms = 400\nmax_in_flight = 100\ncan_be_asked = false\n";
-    let users = 6_000;
+    let config = "[windows]\nignore = true\n[channels.email]\nlatency_ms = 300\nmax_in_flight = 100\ncan_be_asked = false\n";
+    let users = 3_000;
     let site = closed(config, users);
     let run = site.spawn(["run", "--json"]);
     site.wait_until("calls to be on the line", || {
@@ -262,7 +262,7 @@ fn a_stop_with_calls_on_the_line_ends_clean_and_leaves_no_doubt() {
     let books = site.books("2026-01");
     assert_eq!(
         (&books["sent"], &books["unknown"]),
-        (&1_000.into(), &0.into()),
+        (&users.into(), &0.into()),
         "{books}"
     );
     World::read(&site.data()).assert_nobody_twice();
