@@ -10,7 +10,7 @@
 //! - Every wait has a limit, and ends in one line that says who is waited for.
 //!
 //! # In the directory
-//! `lock` ([`lock`]), `log` (the embedded log), `socket` ([`socket`]; [`message`] says what is
+//! `lock` (`host/lock.rs`), `log` (the embedded log), `socket` (`host/socket.rs`; `host/message.rs` says what is
 //! spoken there).
 
 mod client;

@@ -6,7 +6,7 @@
 //! - A destination is opened at the last moment, by the send key and for its own purpose, and its
 //!   plaintext goes to the provider and nowhere else.
 //! - Every call ends in one answer, to the shard that asked or, if nobody owns that here any more,
-//!   to the callback for receipts; its slot is free from then on ([`flow`]).
+//!   to the callback for receipts; its slot is free from then on (`sender/flow.rs`).
 //! - No lock is held while a provider, an inbox or the callback is called.
 
 mod flow;

@@ -5,7 +5,7 @@
 //! backend cannot do. A check that does not hold panics in [`run`], with every failed check named.
 //!
 //! # What the suite assumes
-//! Only the contract: offsets may have gaps, ownership changes arrive by [`Member::poll`], a read
+//! Only the contract: offsets may have gaps, ownership changes arrive by [`poll`](super::Member::poll), a read
 //! may take its time. Nothing sleeps: waiting is polling with a deadline, [`Harness::deadline`].
 //! Each check gets a log of its own without topics.
 
