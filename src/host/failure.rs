@@ -50,6 +50,14 @@ pub(super) fn put(frame: &mut Frame, error: &LogError) {
             frame.put_bytes(what.as_bytes());
         }
         LogError::InDoubt => frame.put(&[7]),
+        LogError::Unreachable(what) => {
+            frame.put(&[8]);
+            frame.put_bytes(what.as_bytes());
+        }
+        LogError::Refused(what) => {
+            frame.put(&[9]);
+            frame.put_bytes(what.as_bytes());
+        }
     }
 }
 
@@ -74,6 +82,8 @@ pub(super) fn take(parts: &mut Parts<'_>) -> Result<LogError, Malformed> {
         },
         6 => LogError::Storage(parts.text()?.to_owned()),
         7 => LogError::InDoubt,
+        8 => LogError::Unreachable(parts.text()?.to_owned()),
+        9 => LogError::Refused(parts.text()?.to_owned()),
         _ => return Err(Malformed),
     })
 }
@@ -113,6 +123,8 @@ mod tests {
             },
             LogError::Storage("full".to_owned()),
             LogError::InDoubt,
+            LogError::Unreachable("nobody there".to_owned()),
+            LogError::Refused("wrong password".to_owned()),
         ];
         for error in errors {
             let mut frame = Frame::new();

@@ -9,8 +9,9 @@
 //!    [`Log::append`], become visible together or not at all, across topics and shards.
 //! 2. **Ordered.** Within a partition offsets grow and records are read in that order. Nothing
 //!    that was read as committed is ever taken back.
-//! 3. **Complete.** [`Member::fetch`] answering `None` means: at some moment during the call the
-//!    position was the end of the partition.
+//! 3. **Complete.** [`Member::fetch`] answering `None` means: at some moment since this member was
+//!    last handed a record, or last polled, or last told the same of this partition, the position
+//!    was the end of the partition.
 //! 4. **Cuts.** [`Log::append_cut`] hands the ends of its cut topics to the builder such that
 //!    whoever fetched `None` from the written partition after fetching a record at or beyond the
 //!    cut has seen the write. In other words: take data in hand first, then read the command
@@ -27,6 +28,7 @@
 pub mod conformance;
 mod coordinator;
 mod embedded;
+mod kafka;
 mod local;
 mod memory;
 mod storage;
@@ -34,6 +36,7 @@ mod storage;
 use std::time::Duration;
 
 pub use embedded::EmbeddedLog;
+pub use kafka::{GroupProtocol, KafkaLog, KafkaSettings, Membership, TopicCreation, TopicState};
 pub use local::{ClockMs, LocalLog};
 pub use memory::{Faults, MemoryLog};
 
@@ -160,6 +163,12 @@ pub enum LogError {
         /// What is wrong.
         damage: String,
     },
+    /// The brokers do not answer: it may work later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The brokers refuse it: it will not work until somebody changes something.
+    #[error("{0}")]
+    Refused(String),
     /// The engine below failed; the log refuses everything from here on.
     #[error("the log's storage failed: {0}")]
     Storage(String),
@@ -193,7 +202,8 @@ pub enum Ownership {
     Lost(Shard),
 }
 
-/// Makes the writes of a cut; it is handed what answers the end of a cut topic's partition.
+/// Makes the writes of a cut; it is handed what answers the end of a cut topic's partition. It may
+/// be called more than once: what it made last is written, to the partitions that it named first.
 pub type CutBuilder<'a> = dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write> + 'a;
 
 /// Partitioned, append-only, shared by all threads of a process.
@@ -282,6 +292,20 @@ pub trait Member: Send {
         shard: Shard,
         from: Offset,
     ) -> Result<Option<RecordBatch>, LogError>;
+
+    /// As [`Member::fetch`], without a promise: what is at hand, or `None`, which says nothing of
+    /// the end. The batch may hold no record, where the place of reading moves past what is none.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn try_fetch(
+        &mut self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+    ) -> Result<Option<RecordBatch>, LogError> {
+        self.fetch(topic, shard, from)
+    }
 
     /// Commits a step (promise 1).
     ///

@@ -8,6 +8,7 @@
 
 mod conformance;
 mod directory;
+mod kafka;
 mod kill;
 mod model;
 mod partitioner;

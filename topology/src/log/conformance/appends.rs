@@ -89,7 +89,7 @@ fn order(harness: &mut dyn Harness) -> Outcome {
         .flat_map(|round| round * 10..round * 10 + 3)
         .collect();
     assert_eq!(read_numbers(log.as_ref(), &topic, Shard(1)), second);
-    assert_eq!(read_numbers(log.as_ref(), &topic, Shard(2)), []);
+    assert_eq!(read_numbers(log.as_ref(), &topic, Shard(2)), [0_u64; 0]);
     let bounds = log.bounds(&topic, Shard(0)).unwrap();
     let seen = read_all(log.as_ref(), &topic, Shard(0));
     assert!(
@@ -172,7 +172,7 @@ fn nothing(harness: &mut dyn Harness) -> Outcome {
     append(log.as_ref(), Vec::new());
     append(log.as_ref(), vec![numbers(&topic, Shard(0), [])]);
     assert_eq!(log.bounds(&topic, Shard(0)).unwrap(), before);
-    assert_eq!(read_numbers(log.as_ref(), &topic, Shard(0)), []);
+    assert_eq!(read_numbers(log.as_ref(), &topic, Shard(0)), [0_u64; 0]);
     append(log.as_ref(), vec![numbers(&topic, Shard(0), [7])]);
     assert_eq!(read_numbers(log.as_ref(), &topic, Shard(0)), [7]);
     Outcome::Held

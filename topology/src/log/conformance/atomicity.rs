@@ -80,7 +80,7 @@ fn empty(harness: &mut dyn Harness) -> Outcome {
     seat.member
         .commit(step(vec![numbers(&topics[1], Shard(0), [])], Vec::new()))
         .unwrap();
-    assert_eq!(read_numbers(log.as_ref(), &topics[1], Shard(0)), []);
+    assert_eq!(read_numbers(log.as_ref(), &topics[1], Shard(0)), [0_u64; 0]);
     assert_eq!(log.committed(&group, &topics[0], Shard(0)).unwrap(), None);
     Outcome::Held
 }

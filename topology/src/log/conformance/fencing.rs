@@ -61,7 +61,7 @@ fn not_owned(harness: &mut dyn Harness) -> Outcome {
         step(vec![write(own)], vec![done(own), done(foreign)]),
     );
     for shard in [own, foreign] {
-        assert_eq!(read_numbers(log.as_ref(), &topics[1], shard), []);
+        assert_eq!(read_numbers(log.as_ref(), &topics[1], shard), [0_u64; 0]);
         assert_eq!(log.committed(&group, &topics[0], shard).unwrap(), None);
     }
     Outcome::Held

@@ -1,0 +1,510 @@
+//! The log on Apache Kafka.
+//!
+//! # How the promises are kept
+//! - **Atomic, fenced**: a step is one transaction; the group's coordinator takes its offsets only
+//!   from a member of the present generation (`kafka/transactor.rs`).
+//! - **Ordered, complete**: reading is of committed records only, and an end is one only when the
+//!   place read has reached the partition's high watermark, asked for after what it is compared
+//!   with (`kafka/cursor.rs`, [`KafkaLog::end`]). Waiting for the watermark waits for whoever has a
+//!   transaction open there.
+//! - **Cuts**: the writer of a cut first puts a fence record into every partition of its
+//!   transaction, then asks for the ends, then writes and commits. Whoever had a record at or
+//!   beyond the cut in hand and then asks for the command topic's watermark finds it at or beyond
+//!   the fence, and waits for what follows.
+//! - **A shard is a whole**: the group's assignor is `range`, which keeps partition *p* of topics
+//!   with equal partition counts together (`kafka/member.rs`).
+//! - **Compaction** is the brokers'.
+//!
+//! # Threads
+//! Every call blocks. Members are used by one thread each; the log by any.
+
+mod client;
+mod cursor;
+mod ffi;
+mod member;
+mod topics;
+mod transactor;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
+
+use self::client::{Consumer, consumer, patiently};
+pub use self::client::{GroupProtocol, KafkaSettings, Membership, TopicCreation};
+use self::cursor::{Cursor, FENCE_KEY, Taken};
+use self::member::KafkaMember;
+pub use self::topics::TopicState;
+use self::transactor::{Failure, Transactor, by_partition, list, native};
+use super::{
+    Bounds, Cleanup, CutBuilder, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
+};
+use crate::batch::RecordBatch;
+use crate::types::{Group, Offset, Shard, Topic};
+
+/// One answer of the brokers.
+const CALL: Duration = Duration::from_secs(10);
+/// Longest wait for a record before the end is looked at again.
+const TURN: Duration = Duration::from_millis(20);
+/// Places that are kept for whoever reads on.
+const CURSORS_MAX: usize = 64;
+/// What marks an offset that was handed to the coordinator only to be fenced by it.
+const NOTHING_YET: &str = "nothing committed yet";
+
+/// See the module. Cheap to clone: all clones are one log.
+#[derive(Clone)]
+pub struct KafkaLog(Arc<Inner>);
+
+struct Inner {
+    settings: Arc<KafkaSettings>,
+    /// Asks for metadata and ends.
+    meta: Arc<Consumer>,
+    /// Reads outside any group.
+    reader: Arc<Consumer>,
+    cursors: Mutex<BTreeMap<(Topic, Shard), Arc<Mutex<Cursor>>>>,
+    /// Asks what groups have committed.
+    offsets: Mutex<BTreeMap<Group, Arc<Consumer>>>,
+    /// Topics that are there, and their cleanup if this process was told.
+    known: Mutex<BTreeMap<Topic, Option<Cleanup>>>,
+    /// Writes outside any group.
+    writer: Mutex<Option<Transactor>>,
+    /// Seats that members of this process have, by group.
+    slots: Mutex<BTreeMap<Group, BTreeSet<u32>>>,
+}
+
+impl KafkaLog {
+    /// Reaches the brokers.
+    ///
+    /// # Errors
+    /// [`LogError::Unreachable`] when nobody answers, [`LogError::Refused`] when the credentials
+    /// are wrong, [`LogError::Mismatch`] when a setting is.
+    pub fn open(settings: KafkaSettings) -> Result<Self, LogError> {
+        settings.check()?;
+        let settings = Arc::new(settings);
+        let meta = consumer(&settings.meta())?;
+        let reader = consumer(&settings.reader())?;
+        let log = Self(Arc::new(Inner {
+            settings,
+            meta,
+            reader,
+            cursors: Mutex::default(),
+            offsets: Mutex::default(),
+            known: Mutex::default(),
+            writer: Mutex::default(),
+            slots: Mutex::default(),
+        }));
+        let meta = log.meta();
+        patiently(log.settings(), meta.context(), "connect", || {
+            // errors of the connection are served by a poll
+            let answer = meta.fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(3));
+            let _ = meta.poll(Duration::ZERO);
+            answer
+        })?;
+        Ok(log)
+    }
+
+    /// The transactional id of a member's seat.
+    #[must_use]
+    pub fn transactional_id(&self, group: &Group, slot: u32) -> String {
+        format!("{group}-{}-{slot}", self.settings().identity)
+    }
+
+    /// Takes the transactions of an id away from whoever has it: its next commit is aborted.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
+        Transactor::new(self.settings(), transactional_id).map(drop)
+    }
+
+    fn settings(&self) -> &Arc<KafkaSettings> {
+        &self.0.settings
+    }
+
+    fn meta(&self) -> &Arc<Consumer> {
+        &self.0.meta
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Cleanup>>> {
+        lock(&self.0.known)
+    }
+
+    /// That a topic is there, with the partitions that it must have.
+    fn check_topic(&self, topic: &Topic) -> Result<(), LogError> {
+        if self.known().contains_key(topic) {
+            return Ok(());
+        }
+        let wanted = self.settings().partitions;
+        match self.shape(topic)? {
+            None => Err(LogError::UnknownTopic(topic.clone())),
+            Some((found, _)) if found != wanted as usize => Err(LogError::Mismatch(format!(
+                "topic {topic} has {found} partitions, and log.partitions is {wanted}"
+            ))),
+            Some(_) => {
+                self.known().insert(topic.clone(), None);
+                Ok(())
+            }
+        }
+    }
+
+    fn check_partition(&self, topic: &Topic, shard: Shard) -> Result<(), LogError> {
+        self.check_topic(topic)?;
+        let partitions = self.settings().partitions;
+        if shard.0 >= partitions {
+            return Err(LogError::UnknownShard {
+                topic: topic.clone(),
+                shard,
+                partitions,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the next record of each partition would come: what is not committed yet, markers
+    /// and all.
+    fn ends(
+        &self,
+        partitions: &[(&Topic, Shard)],
+    ) -> Result<BTreeMap<(Topic, Shard), Offset>, LogError> {
+        self.offsets_at(partitions, rdkafka::Offset::End)
+    }
+
+    fn offsets_at(
+        &self,
+        partitions: &[(&Topic, Shard)],
+        place: rdkafka::Offset,
+    ) -> Result<BTreeMap<(Topic, Shard), Offset>, LogError> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let meta = self.meta();
+        let answer = patiently(self.settings(), meta.context(), "ask for the ends", || {
+            let asked = list(
+                partitions
+                    .iter()
+                    .map(|(topic, shard)| (*topic, *shard, place)),
+            );
+            let answer = meta.offsets_for_times(asked, CALL)?;
+            for element in answer.elements() {
+                element.error()?;
+            }
+            Ok(answer)
+        })?;
+        Ok(by_partition(&answer)
+            .into_iter()
+            .map(|(partition, offset)| (partition, from_native(offset)))
+            .collect())
+    }
+
+    /// Where the next record of a partition would come.
+    fn end(&self, topic: &Topic, shard: Shard) -> Result<Offset, LogError> {
+        let ends = self.ends(&[(topic, shard)])?;
+        Ok(ends
+            .get(&(topic.clone(), shard))
+            .copied()
+            .unwrap_or_default())
+    }
+
+    fn cursor(&self, topic: &Topic, shard: Shard) -> Result<Arc<Mutex<Cursor>>, LogError> {
+        let mut cursors = lock(&self.0.cursors);
+        let place = (topic.clone(), shard);
+        if let Some(cursor) = cursors.get(&place) {
+            return Ok(Arc::clone(cursor));
+        }
+        if cursors.len() >= CURSORS_MAX {
+            // whoever is in use now is kept by its user
+            cursors.retain(|_, cursor| Arc::strong_count(cursor) > 1);
+        }
+        let cursor = Cursor::new(&self.0.reader, topic, shard, None)
+            .map_err(|code| self.told_code(&format!("read {topic}"), code))?;
+        let cursor = Arc::new(Mutex::new(cursor));
+        cursors.insert(place, Arc::clone(&cursor));
+        Ok(cursor)
+    }
+
+    fn offsets_client(&self, group: &Group) -> Result<Arc<Consumer>, LogError> {
+        let mut clients = lock(&self.0.offsets);
+        if let Some(client) = clients.get(group) {
+            return Ok(Arc::clone(client));
+        }
+        let client = consumer(&self.settings().offsets(group.name()))?;
+        clients.insert(group.clone(), Arc::clone(&client));
+        Ok(client)
+    }
+
+    /// What a group has committed in each partition, once every transaction that has handed
+    /// offsets to it is over.
+    fn committed_offsets(
+        &self,
+        group: &Group,
+        partitions: &[(&Topic, Shard)],
+    ) -> Result<BTreeMap<(Topic, Shard), Offset>, LogError> {
+        let client = self.offsets_client(group)?;
+        let what = format!("ask what group {group} has committed");
+        let answer = patiently(self.settings(), client.context(), &what, || {
+            let _ = client.poll(Duration::ZERO);
+            let asked = list(
+                partitions
+                    .iter()
+                    .map(|(topic, shard)| (*topic, *shard, rdkafka::Offset::Invalid)),
+            );
+            let answer = client.committed_offsets(asked, CALL)?;
+            for element in answer.elements() {
+                element.error()?;
+            }
+            Ok(answer)
+        })?;
+        Ok(answer
+            .elements()
+            .iter()
+            .filter(|element| element.metadata() != NOTHING_YET)
+            .filter_map(|element| match element.offset() {
+                rdkafka::Offset::Offset(offset) => {
+                    let shard = Shard(u32::try_from(element.partition()).ok()?);
+                    let offset = Offset(u64::try_from(offset).ok()?);
+                    Some(((Topic::new(element.topic()), shard), offset))
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Does one transaction outside any group.
+    fn write_once(
+        &self,
+        act: &mut dyn FnMut(&mut Transactor) -> Result<(), Failure>,
+    ) -> Result<(), LogError> {
+        let mut writer = lock(&self.0.writer);
+        if writer.is_none() {
+            // several commands may write at once: each has an id of its own
+            let KafkaSettings {
+                prefix, identity, ..
+            } = self.settings().as_ref();
+            let id = format!("{prefix}command-{identity}");
+            *writer = Some(Transactor::new(self.settings(), &id)?);
+        }
+        let Some(transactor) = writer.as_mut() else {
+            return Err(LogError::InDoubt);
+        };
+        let until = Instant::now() + self.settings().patience;
+        loop {
+            let done = transactor
+                .begin()
+                .and_then(|()| act(transactor))
+                .and_then(|()| transactor.commit(None));
+            let failure = match done {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if let Err(error) = transactor.abort() {
+                *writer = None;
+                return Err(error);
+            }
+            match failure {
+                // nothing happened: once more
+                Failure::Aborted | Failure::OldGeneration | Failure::NoMember
+                    if Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Failure::Aborted | Failure::OldGeneration | Failure::NoMember => {
+                    return Err(LogError::Unreachable(
+                        "the write was aborted again and again: nothing was written".to_owned(),
+                    ));
+                }
+                Failure::InDoubt => return Err(LogError::InDoubt),
+                Failure::Log(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Log for KafkaLog {
+    fn partitions(&self) -> u32 {
+        self.settings().partitions
+    }
+
+    fn create(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
+        self.create_or_check(topics)
+    }
+
+    fn append(&self, writes: Vec<Write>, _: Durability) -> Result<(), LogError> {
+        let writes = non_empty(writes);
+        for write in &writes {
+            self.check_partition(&write.topic, write.shard)?;
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.write_once(&mut |transactor| {
+            writes.iter().try_for_each(|write| transactor.write(write))
+        })
+    }
+
+    fn append_cut(&self, cut: &[Topic], build: &mut CutBuilder<'_>) -> Result<(), LogError> {
+        for topic in cut {
+            self.check_topic(topic)?;
+        }
+        let shards: Vec<_> = (0..self.partitions()).map(Shard).collect();
+        let partitions: Vec<_> = cut
+            .iter()
+            .flat_map(|topic| shards.iter().map(move |shard| (topic, *shard)))
+            .collect();
+        // where it goes is known only from what is built, and what is built from the ends: a
+        // first build, from ends that come too early, tells the partitions that need a fence
+        let ends = self.ends(&partitions)?;
+        let sketch = non_empty(build(&end_of(&ends)));
+        for write in &sketch {
+            self.check_partition(&write.topic, write.shard)?;
+        }
+        if sketch.is_empty() {
+            return Ok(());
+        }
+        self.write_once(&mut |transactor| {
+            for write in &sketch {
+                transactor.send(&write.topic, write.shard, FENCE_KEY, None)?;
+            }
+            transactor.flush()?;
+            let ends = self.ends(&partitions).map_err(Failure::Log)?;
+            let writes = non_empty(build(&end_of(&ends)));
+            writes.iter().try_for_each(|write| transactor.write(write))
+        })
+    }
+
+    fn bounds(&self, topic: &Topic, shard: Shard) -> Result<Bounds, LogError> {
+        self.check_partition(topic, shard)?;
+        let partition = [(topic, shard)];
+        let of = |place| -> Result<Offset, LogError> {
+            let found = self.offsets_at(&partition, place)?;
+            Ok(found
+                .get(&(topic.clone(), shard))
+                .copied()
+                .unwrap_or_default())
+        };
+        Ok(Bounds {
+            start: of(rdkafka::Offset::Beginning)?,
+            end: of(rdkafka::Offset::End)?,
+        })
+    }
+
+    fn read(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+    ) -> Result<Option<RecordBatch>, LogError> {
+        self.check_partition(topic, shard)?;
+        let cursor = self.cursor(topic, shard)?;
+        let mut cursor = lock(&cursor);
+        let failed = |code| self.told_code(&format!("read {topic}"), code);
+        cursor.seek(from).map_err(failed)?;
+        let mut end = None;
+        let until = Instant::now() + self.settings().patience.max(Duration::from_secs(60));
+        loop {
+            let wait = if end.is_none() { Duration::ZERO } else { TURN };
+            if let Taken::Batch(batch) = cursor.take(wait).map_err(failed)? {
+                return Ok(Some(batch));
+            }
+            let end = match end {
+                Some(end) => end,
+                None => *end.insert(self.end(topic, shard)?),
+            };
+            if cursor.next() >= end || from >= end {
+                return Ok(None);
+            }
+            if Instant::now() >= until {
+                return Err(LogError::Unreachable(format!(
+                    "{topic} partition {shard} cannot be read on from offset {}: its end is {end}",
+                    cursor.next()
+                )));
+            }
+        }
+    }
+
+    fn committed(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        shard: Shard,
+    ) -> Result<Option<Offset>, LogError> {
+        self.check_partition(topic, shard)?;
+        let committed = self.committed_offsets(group, &[(topic, shard)])?;
+        Ok(committed.get(&(topic.clone(), shard)).copied())
+    }
+
+    fn set_committed(&self, group: &Group, progress: &[Progress]) -> Result<(), LogError> {
+        for Progress { topic, shard, .. } in progress {
+            self.check_partition(topic, *shard)?;
+        }
+        if progress.is_empty() {
+            return Ok(());
+        }
+        let client = self.offsets_client(group)?;
+        let what = format!("set what group {group} has committed");
+        let offsets = list(
+            progress
+                .iter()
+                .map(|done| (&done.topic, done.shard, native(done.offset))),
+        );
+        let mut in_use = false;
+        let done = patiently(self.settings(), client.context(), &what, || {
+            match client.commit(&offsets, CommitMode::Sync) {
+                // what a coordinator says to a stranger while the group has members
+                Err(error)
+                    if matches!(
+                        error.rdkafka_error_code(),
+                        Some(
+                            RDKafkaErrorCode::UnknownMemberId
+                                | RDKafkaErrorCode::IllegalGeneration
+                                | RDKafkaErrorCode::StaleMemberEpoch
+                                | RDKafkaErrorCode::RebalanceInProgress
+                        )
+                    ) =>
+                {
+                    in_use = true;
+                    Ok(())
+                }
+                other => other,
+            }
+        });
+        if in_use {
+            return Err(LogError::GroupInUse(group.clone()));
+        }
+        done
+    }
+
+    fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {
+        for topic in topics {
+            self.check_topic(topic)?;
+        }
+        Ok(Box::new(KafkaMember::join(self.clone(), group, topics)?))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn non_empty(writes: Vec<Write>) -> Vec<Write> {
+    writes
+        .into_iter()
+        .filter(|write| !write.batch.is_empty())
+        .collect()
+}
+
+fn from_native(offset: rdkafka::Offset) -> Offset {
+    match offset {
+        rdkafka::Offset::Offset(offset) => Offset(u64::try_from(offset).unwrap_or(0)),
+        _ => Offset(0),
+    }
+}
+
+fn end_of(ends: &BTreeMap<(Topic, Shard), Offset>) -> impl Fn(&Topic, Shard) -> Offset {
+    |topic, shard| {
+        ends.get(&(topic.clone(), shard))
+            .copied()
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,233 @@
+//! The calls into librdkafka that its Rust wrapper does not have: reading one partition from a
+//! place of one's own, many messages at a time, and a flush that waits without spinning.
+//!
+//! # Invariants
+//! - A [`Partition`] keeps its client alive, and gives back what it took from librdkafka in the
+//!   reverse order: reading stopped, bell taken off, queue, topic handle.
+//! - A client reads a partition through one [`Partition`] at a time: librdkafka refuses a second.
+//! - Borrowed bytes never leave the closure that they are shown to.
+
+#![allow(unsafe_code, reason = "the only module that calls into C")]
+
+use std::ffi::{CString, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as c;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+use crate::types::{Offset, Shard, TimeMs, Topic};
+
+/// Most messages taken from librdkafka in one call.
+const MESSAGES_PER_CALL: usize = 1_000;
+
+/// One thing that a partition's queue held.
+pub(super) enum Item<'a> {
+    /// A record.
+    Record {
+        offset: Offset,
+        appended_at: TimeMs,
+        key: &'a [u8],
+        value: Option<&'a [u8]>,
+    },
+    /// Everything before this offset was handed out, or is not for readers.
+    End(Offset),
+    /// The client cannot go on with this partition.
+    Failed(RDKafkaErrorCode),
+}
+
+/// Called by librdkafka's threads whenever a queue has something after it had nothing.
+pub(super) type Bell = Arc<dyn Fn() + Send + Sync>;
+
+/// A partition that is read outside any assignment.
+pub(super) struct Partition<C: ConsumerContext + 'static> {
+    topic: *mut c::rd_kafka_topic_t,
+    queue: *mut c::rd_kafka_queue_t,
+    shard: i32,
+    started: bool,
+    /// What the callback was given; boxed twice to be one pointer wide.
+    bell: Option<*mut Bell>,
+    /// Last, so that everything above goes first.
+    _client: Arc<BaseConsumer<C>>,
+}
+
+// librdkafka's handles may be used from any thread; what is ours is moved with the struct.
+unsafe impl<C: ConsumerContext + 'static> Send for Partition<C> {}
+
+impl<C: ConsumerContext + 'static> Partition<C> {
+    /// A partition that is not read yet.
+    ///
+    /// # Errors
+    /// librdkafka's, when it has no memory or no such topic may be.
+    pub(super) fn new(
+        client: &Arc<BaseConsumer<C>>,
+        topic: &Topic,
+        shard: Shard,
+        bell: Option<Bell>,
+    ) -> Result<Self, RDKafkaErrorCode> {
+        let name = CString::new(topic.name()).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        let shard = i32::try_from(shard.0).map_err(|_| RDKafkaErrorCode::UnknownPartition)?;
+        let handle = client.client().native_ptr();
+        // SAFETY: `handle` lives as long as `client`, which is kept; `name` outlives the call.
+        unsafe {
+            let topic = c::rd_kafka_topic_new(handle, name.as_ptr(), ptr::null_mut());
+            if topic.is_null() {
+                return Err(last_error());
+            }
+            let queue = c::rd_kafka_queue_new(handle);
+            let bell = bell.map(|bell| Box::into_raw(Box::new(bell)));
+            if let Some(bell) = bell {
+                c::rd_kafka_queue_cb_event_enable(queue, Some(ring), bell.cast());
+            }
+            Ok(Self {
+                topic,
+                queue,
+                shard,
+                started: false,
+                bell,
+                _client: Arc::clone(client),
+            })
+        }
+    }
+
+    /// Reads from `offset`, wherever it was read before.
+    ///
+    /// # Errors
+    /// librdkafka's.
+    pub(super) fn start(&mut self, offset: Offset) -> Result<(), RDKafkaErrorCode> {
+        self.stop();
+        let offset = i64::try_from(offset.0).map_err(|_| RDKafkaErrorCode::OffsetOutOfRange)?;
+        // SAFETY: both handles are ours and alive.
+        let answer =
+            unsafe { c::rd_kafka_consume_start_queue(self.topic, self.shard, offset, self.queue) };
+        if answer != 0 {
+            // SAFETY: reads a thread-local number.
+            return Err(unsafe { last_error() });
+        }
+        self.started = true;
+        Ok(())
+    }
+
+    /// Stops reading, and forgets what was fetched.
+    pub(super) fn stop(&mut self) {
+        if std::mem::take(&mut self.started) {
+            // SAFETY: both handles are ours and alive; what is left in the queue is outdated,
+            // which librdkafka itself leaves out from then on.
+            unsafe {
+                c::rd_kafka_consume_stop(self.topic, self.shard);
+            }
+        }
+    }
+
+    /// Shows what the queue holds, up to about a thousand things; waits up to `wait` for the
+    /// first. Returns how many.
+    pub(super) fn take(&mut self, wait: Duration, mut see: impl FnMut(Item<'_>)) -> usize {
+        let mut messages = [ptr::null_mut(); MESSAGES_PER_CALL];
+        let mut count = 0;
+        if !wait.is_zero() {
+            // one message ends the wait; more at once would be waited for to the last
+            let [first, ..] = &mut messages;
+            // SAFETY: room for one pointer.
+            let got = unsafe {
+                c::rd_kafka_consume_batch_queue(self.queue, milliseconds(wait), first, 1)
+            };
+            if got <= 0 {
+                return 0;
+            }
+            count = 1;
+        }
+        let rest = messages.get_mut(count..).unwrap_or_default();
+        // SAFETY: room for as many pointers as are asked for.
+        let got = unsafe {
+            c::rd_kafka_consume_batch_queue(self.queue, 0, rest.as_mut_ptr(), rest.len())
+        };
+        count += usize::try_from(got).unwrap_or(0);
+        for message in messages.iter().take(count).copied() {
+            // SAFETY: librdkafka wrote this many pointers to messages, which are ours until they
+            // are destroyed, once, after the closure.
+            unsafe {
+                see(item(&*message));
+                c::rd_kafka_message_destroy(message);
+            }
+        }
+        count
+    }
+}
+
+impl<C: ConsumerContext + 'static> Drop for Partition<C> {
+    fn drop(&mut self) {
+        self.stop();
+        // SAFETY: the callback is taken off before what it points to is freed; the handles are
+        // ours and go once.
+        unsafe {
+            c::rd_kafka_queue_cb_event_enable(self.queue, None, ptr::null_mut());
+            if let Some(bell) = self.bell {
+                drop(Box::from_raw(bell));
+            }
+            c::rd_kafka_queue_destroy(self.queue);
+            c::rd_kafka_topic_destroy(self.topic);
+        }
+    }
+}
+
+unsafe extern "C" fn ring(_: *mut c::rd_kafka_t, bell: *mut c_void) {
+    // SAFETY: the pointer is the boxed bell, freed only after the callback was taken off.
+    let bell: &Bell = unsafe { &*bell.cast::<Bell>() };
+    bell();
+}
+
+/// # Safety
+/// The message must be alive for as long as the item is.
+unsafe fn item(message: &c::rd_kafka_message_t) -> Item<'_> {
+    let offset = Offset(u64::try_from(message.offset).unwrap_or(0));
+    if message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+        return Item::End(offset);
+    }
+    if message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Item::Failed(message.err.into());
+    }
+    // SAFETY: librdkafka's pointers come with their lengths; a null one means absent.
+    let bytes = |begin: *mut c_void, length: usize| unsafe {
+        (!begin.is_null())
+            .then(|| std::slice::from_raw_parts(begin.cast::<u8>().cast_const(), length))
+    };
+    let mut kind = c::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    // SAFETY: `kind` outlives the call.
+    let time = unsafe { c::rd_kafka_message_timestamp(message, &raw mut kind) };
+    Item::Record {
+        offset,
+        appended_at: TimeMs(time),
+        key: bytes(message.key, message.key_len).unwrap_or_default(),
+        value: bytes(message.payload, message.len),
+    }
+}
+
+/// Waits until everything that was handed to a producer is acknowledged, or failed for good.
+///
+/// # Errors
+/// librdkafka's, a time-out among them.
+pub(super) fn flush<C: ProducerContext + 'static>(
+    producer: &BaseProducer<C>,
+    timeout: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    // SAFETY: the handle lives as long as the producer.
+    let error = unsafe { c::rd_kafka_flush(producer.client().native_ptr(), milliseconds(timeout)) };
+    match error {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        error => Err(error.into()),
+    }
+}
+
+/// # Safety
+/// None; it reads a thread-local number.
+unsafe fn last_error() -> RDKafkaErrorCode {
+    // SAFETY: as said.
+    unsafe { c::rd_kafka_last_error() }.into()
+}
+
+fn milliseconds(time: Duration) -> c_int {
+    c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX)
+}

@@ -1,0 +1,344 @@
+//! A transactional producer, and what its errors come to.
+//!
+//! # A transaction
+//! Begin, write, wait until everything is acknowledged, hand the offsets to the group's
+//! coordinator (which refuses whoever is no member any more), commit. A transaction without
+//! offsets of its own still hands some over: without them nothing would fence its writer.
+//!
+//! # When it fails
+//! Before the commit was asked for, nothing has happened: the transaction is aborted, and where
+//! the producer is beyond use another one takes its place, whose start ends what the old one left
+//! open. Once the commit was asked for, only its answer tells: whoever does not get it must read
+//! back what is committed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::client::{
+    Consequence, KafkaSettings, Watch, consequence, patiently, refused_settings, told_code,
+};
+use super::ffi;
+use crate::log::{LogError, Write};
+use crate::types::{Offset, Shard, Topic};
+
+/// One call to the brokers; more of them are made while the patience lasts.
+const CALL: Duration = Duration::from_secs(5);
+
+/// How a transaction failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing happened.
+    Aborted,
+    /// Nothing happened: the group has moved on to another generation, this member with it.
+    OldGeneration,
+    /// Nothing happened: the group does not know this member any more.
+    NoMember,
+    /// It may or may not have happened.
+    InDoubt,
+    /// It did not happen, and will not.
+    Log(LogError),
+}
+
+/// Offsets on their way to a group.
+pub(super) struct Offsets<'a> {
+    pub(super) group: &'a ConsumerGroupMetadata,
+    pub(super) list: &'a TopicPartitionList,
+}
+
+/// See the module.
+pub(super) struct Transactor {
+    settings: std::sync::Arc<KafkaSettings>,
+    transactional_id: String,
+    producer: BaseProducer<Watch>,
+    open: bool,
+}
+
+impl Transactor {
+    /// A producer that has ended whatever the last one of this id left open.
+    pub(super) fn new(
+        settings: &std::sync::Arc<KafkaSettings>,
+        transactional_id: &str,
+    ) -> Result<Self, LogError> {
+        let producer = start(settings, transactional_id)?;
+        Ok(Self {
+            settings: std::sync::Arc::clone(settings),
+            transactional_id: transactional_id.to_owned(),
+            producer,
+            open: false,
+        })
+    }
+
+    /// Opens a transaction.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        debug_assert!(!self.open, "one transaction at a time");
+        let begun = self.producer.begin_transaction();
+        match begun {
+            Ok(()) => {
+                self.open = true;
+                Ok(())
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Writes records; they wait in memory.
+    pub(super) fn write(&mut self, write: &Write) -> Result<(), Failure> {
+        for record in write.batch.iter() {
+            self.send(&write.topic, write.shard, record.key, record.value)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one record.
+    pub(super) fn send(
+        &mut self,
+        topic: &Topic,
+        shard: Shard,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), Failure> {
+        let Ok(partition) = i32::try_from(shard.0) else {
+            return Err(self.failed(&KafkaError::MessageProduction(
+                RDKafkaErrorCode::UnknownPartition,
+            )));
+        };
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic.name())
+            .key(key)
+            .partition(partition);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    // handed back: room comes as messages are acknowledged
+                    record = back;
+                    self.producer.poll(Duration::ZERO);
+                    std::thread::sleep(Duration::from_micros(250));
+                }
+                Err((error, _)) => return Err(self.failed(&error)),
+            }
+        }
+    }
+
+    /// Waits until everything written is acknowledged.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        let until = Instant::now() + self.settings.patience;
+        loop {
+            match ffi::flush(&self.producer, Duration::from_secs(1)) {
+                Ok(()) => return Ok(()),
+                Err(RDKafkaErrorCode::OperationTimedOut) if Instant::now() < until => {
+                    // errors of deliveries are served here
+                    self.producer.poll(Duration::ZERO);
+                    if self.fatal().is_some() {
+                        return Err(self.failed(&KafkaError::Flush(RDKafkaErrorCode::Fatal)));
+                    }
+                }
+                Err(code) => return Err(self.failed(&KafkaError::Flush(code))),
+            }
+        }
+    }
+
+    /// Commits, with the offsets if there are any.
+    pub(super) fn commit(&mut self, offsets: Option<Offsets<'_>>) -> Result<(), Failure> {
+        self.flush()?;
+        if let Some(Offsets { group, list }) = offsets {
+            let until = Instant::now() + self.settings.patience;
+            loop {
+                let sent = self.producer.send_offsets_to_transaction(list, group, CALL);
+                match sent {
+                    Ok(()) => break,
+                    Err(error) if is_retriable(&error) && Instant::now() < until => {}
+                    Err(error) => return Err(self.failed(&error)),
+                }
+            }
+        }
+        let until = Instant::now() + self.settings.patience;
+        loop {
+            match self.producer.commit_transaction(CALL) {
+                Ok(()) => {
+                    self.open = false;
+                    return Ok(());
+                }
+                // asked again, it is the same commit
+                Err(error) if is_retriable(&error) && Instant::now() < until => {}
+                // librdkafka says so only when the coordinator did not commit
+                Err(error) if requires_abort(&error) => return Err(self.failed(&error)),
+                Err(error) => {
+                    tracing::warn!(%error, "a commit was not answered: reading back what is committed");
+                    self.open = false;
+                    self.replace().map_err(Failure::Log)?;
+                    return Err(Failure::InDoubt);
+                }
+            }
+        }
+    }
+
+    /// Ends the transaction without effect.
+    pub(super) fn abort(&mut self) -> Result<(), LogError> {
+        if !std::mem::take(&mut self.open) {
+            return Ok(());
+        }
+        if self.fatal().is_some() || !self.aborted_in_time() {
+            self.replace()?;
+        }
+        Ok(())
+    }
+
+    fn aborted_in_time(&self) -> bool {
+        if self.producer.in_flight_count() > 0 {
+            self.producer
+                .purge(PurgeConfig::default().queue().inflight());
+        }
+        // an abort waits for messages that are queued, and serves none of them itself
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let done = &done;
+            let producer = &self.producer;
+            if producer.in_flight_count() > 0 {
+                scope.spawn(move || {
+                    while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                        producer.poll(Duration::ZERO);
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                });
+            }
+            let until = Instant::now() + CALL;
+            let aborted = loop {
+                match producer.abort_transaction(CALL) {
+                    Ok(()) => break true,
+                    Err(error) if is_retriable(&error) && Instant::now() < until => {}
+                    Err(_) => break false,
+                }
+            };
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+            aborted
+        })
+    }
+
+    /// Makes nothing of the transaction, and tells what the error means.
+    fn failed(&mut self, error: &KafkaError) -> Failure {
+        let code = self
+            .fatal()
+            .unwrap_or_else(|| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+        tracing::debug!(
+            transactional_id = self.transactional_id,
+            %error,
+            "a transaction is aborted"
+        );
+        if let Err(error) = self.abort() {
+            return Failure::Log(error);
+        }
+        match code {
+            RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::StaleMemberEpoch => {
+                Failure::OldGeneration
+            }
+            RDKafkaErrorCode::UnknownMemberId
+            | RDKafkaErrorCode::FencedInstanceId
+            | RDKafkaErrorCode::FencedMemberEpoch => Failure::NoMember,
+            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
+                Failure::Log(LogError::Refused(format!(
+                    "a record is too large for Kafka ({code}): raise max.message.bytes of the topic, and message.max.bytes in log.kafka.properties"
+                )))
+            }
+            code if consequence(code) == Consequence::Refused => {
+                let watch = self.producer.client().context();
+                Failure::Log(told_code(&self.settings, watch, "write", code))
+            }
+            _ => Failure::Aborted,
+        }
+    }
+
+    /// The error after which the producer is beyond use.
+    fn fatal(&self) -> Option<RDKafkaErrorCode> {
+        self.producer.client().fatal_error().map(|(code, _)| code)
+    }
+
+    /// Another producer of the same id; its start ends what this one left open.
+    fn replace(&mut self) -> Result<(), LogError> {
+        tracing::warn!(
+            transactional_id = self.transactional_id,
+            "another producer takes over"
+        );
+        self.producer = start(&self.settings, &self.transactional_id)?;
+        Ok(())
+    }
+}
+
+impl Drop for Transactor {
+    fn drop(&mut self) {
+        let _ = self.abort();
+    }
+}
+
+fn start(
+    settings: &KafkaSettings,
+    transactional_id: &str,
+) -> Result<BaseProducer<Watch>, LogError> {
+    let producer: BaseProducer<Watch> = settings
+        .producer(transactional_id)
+        .create_with_context(Watch::default())
+        .map_err(|error| refused_settings(&error))?;
+    let watch = std::sync::Arc::clone(producer.client().context());
+    patiently(settings, &watch, "start a transactional producer", || {
+        producer.init_transactions(CALL).or_else(retriable)
+    })?;
+    Ok(producer)
+}
+
+/// A retriable error of a transaction reads as one whatever its code.
+fn retriable(error: KafkaError) -> KafkaResult<()> {
+    Err(if is_retriable(&error) {
+        KafkaError::Flush(RDKafkaErrorCode::Retry)
+    } else {
+        error
+    })
+}
+
+fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable(),
+        KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => true,
+        _ => false,
+    }
+}
+
+fn requires_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// A list of partitions, each with an offset.
+pub(super) fn list<'a>(
+    offsets: impl IntoIterator<Item = (&'a Topic, Shard, rdkafka::Offset)>,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, shard, offset) in offsets {
+        let partition = i32::try_from(shard.0).unwrap_or(i32::MAX);
+        // refused only for an offset that is none
+        let _ = list.add_partition_offset(topic.name(), partition, offset);
+    }
+    list
+}
+
+/// An offset as librdkafka has it.
+pub(super) fn native(offset: Offset) -> rdkafka::Offset {
+    rdkafka::Offset::Offset(i64::try_from(offset.0).unwrap_or(i64::MAX))
+}
+
+/// What the lists of the brokers say of each partition.
+pub(super) fn by_partition(list: &TopicPartitionList) -> BTreeMap<(Topic, Shard), rdkafka::Offset> {
+    list.elements()
+        .iter()
+        .map(|element| {
+            let shard = Shard(u32::try_from(element.partition()).unwrap_or(u32::MAX));
+            ((Topic::new(element.topic()), shard), element.offset())
+        })
+        .collect()
+}
