@@ -76,13 +76,106 @@ impl Default for LogConfig {
 }
 
 /// `[log.kafka]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaConfig {
     /// Where the brokers are.
     pub bootstrap_servers: String,
+    /// Replicas of the topics that sealpost creates; -1: the broker's default.
+    pub replication_factor: i32,
+    /// Whether topics that are missing are created.
+    pub create_topics: bool,
+    /// A stable name of this process, of which there is one at a time: it keeps its shards while
+    /// it restarts. When absent, whoever takes over from a process that ended gets them.
+    pub instance_id: Option<String>,
+    /// `consumer` (KIP-848, Kafka 4.0 and later) or `classic`.
+    pub group_protocol: GroupProtocolName,
+    /// Whether compacted topics are copied to the data directory: restarts are quick then.
+    pub local_copies: bool,
+    /// How long a running stage waits for brokers that do not answer.
+    #[serde(deserialize_with = "duration_ms")]
+    pub patience: i64,
     /// Any librdkafka property.
+    #[serde(deserialize_with = "properties")]
     pub properties: BTreeMap<String, String>,
+}
+
+// properties hold passwords
+impl std::fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaConfig")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("properties", &self.properties.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: String::new(),
+            replication_factor: -1,
+            create_topics: true,
+            instance_id: None,
+            group_protocol: GroupProtocolName::Consumer,
+            local_copies: true,
+            patience: 5 * 60 * 1000,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// How groups are formed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupProtocolName {
+    /// The brokers decide who owns what.
+    Consumer,
+    /// The members do.
+    Classic,
+}
+
+/// Properties by name. A name has dots, which a TOML key without quotes makes tables of: both
+/// ways of writing it mean the same.
+fn properties<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    fn flatten(
+        name: &str,
+        value: figment::value::Value,
+        into: &mut BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        use figment::value::Value;
+        let text = match value {
+            Value::String(_, text) => text,
+            Value::Num(_, number) => number
+                .to_i128()
+                .map_or_else(|| format!("{}", number.to_f64().unwrap_or_default()), |n| n.to_string()),
+            Value::Bool(_, truth) => truth.to_string(),
+            Value::Char(_, one) => one.to_string(),
+            Value::Dict(_, inner) => {
+                for (part, value) in inner {
+                    flatten(&format!("{name}.{part}"), value, into)?;
+                }
+                return Ok(());
+            }
+            _ => return Err(format!("{name} must be a text, a number, true or false")),
+        };
+        into.insert(name.to_owned(), text);
+        Ok(())
+    }
+    // a value in a wrong form may be a password: the message must not repeat it
+    let figment::value::Value::Dict(_, written) = figment::value::Value::deserialize(deserializer)?
+    else {
+        return Err(serde::de::Error::custom(
+            "expected a table of librdkafka properties; in the environment: {\"sasl.username\"=\"…\"}",
+        ));
+    };
+    let mut properties = BTreeMap::new();
+    for (name, value) in written {
+        flatten(&name, value, &mut properties).map_err(serde::de::Error::custom)?;
+    }
+    Ok(properties)
 }
 
 /// Which log.
@@ -301,6 +394,16 @@ impl Config {
         }
         if !(1..=1024).contains(&self.log.partitions) {
             bail!("log.partitions must be from 1 to 1024");
+        }
+        let kafka = &self.log.kafka;
+        if self.log.backend == Backend::Kafka && kafka.bootstrap_servers.is_empty() {
+            bail!("log.kafka.bootstrap_servers is not set: name the brokers as host:port,host:port");
+        }
+        if kafka.replication_factor != -1 && !(1..=16).contains(&kafka.replication_factor) {
+            bail!("log.kafka.replication_factor must be from 1 to 16, or -1 for the broker's default");
+        }
+        if kafka.patience <= 0 {
+            bail!("log.kafka.patience must be above 0");
         }
         for (channel, settings) in &self.channels {
             if settings.max_in_flight == 0 {

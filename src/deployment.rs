@@ -17,6 +17,7 @@ use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
 
 use crate::config::{Backend, Config};
+use crate::kafka::{self, Seat};
 use crate::host::{Host, Opened, Role};
 use crate::pipeline::Pipeline;
 use crate::topics::Topics;
@@ -32,8 +33,16 @@ pub struct Deployment {
     pub pipeline: Pipeline,
     /// The log.
     pub log: Arc<dyn Log>,
-    /// Keeps the log open, and served to other processes.
-    opened: Opened,
+    /// Keeps the log open.
+    opened: Opening,
+}
+
+/// What keeps a log open.
+enum Opening {
+    /// Served to other processes, or reached through the one that serves it.
+    Embedded(Opened),
+    /// The brokers are; a `run` has its data directory for itself.
+    Kafka(#[allow(dead_code, reason = "held, not used")] Option<Seat>),
 }
 
 /// The time now.
@@ -54,19 +63,26 @@ impl Deployment {
     /// # Errors
     /// When the directory cannot be used, or is in use by another `run`.
     pub fn open(config: Config, data_dir: &Path, role: Role) -> Result<Self> {
-        if config.log.backend == Backend::Kafka {
-            return Err(UsageError(
-                "log.backend = \"kafka\" is not built into this version: use \"embedded\""
-                    .to_owned(),
-            )
-            .into());
-        }
-        let opened = Host::open(data_dir, role, config.log.partitions, Arc::new(now_ms))?;
-        let log = opened.log();
         let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
+        let (log, opened) = match config.log.backend {
+            Backend::Embedded => {
+                let opened = Host::open(data_dir, role, config.log.partitions, Arc::new(now_ms))?;
+                (opened.log(), Opening::Embedded(opened))
+            }
+            Backend::Kafka => {
+                let seat = match role {
+                    Role::Run => Some(Seat::take(data_dir)?),
+                    Role::Command => None,
+                };
+                let log = kafka::open(&config, data_dir, seat.as_ref())?;
+                (Arc::new(log) as Arc<dyn Log>, Opening::Kafka(seat))
+            }
+        };
         // whoever comes first makes them: the host serves others before it has got this far itself
-        log.create(&pipeline.topic_specs())?;
-        if !opened.is_remote() {
+        log.create(&pipeline.topic_specs()).map_err(kafka::blame)?;
+        if let Opening::Embedded(opened) = &opened
+            && !opened.is_remote()
+        {
             hold_inputs_back(&*log, &pipeline)?;
         }
         Ok(Self {
@@ -89,7 +105,11 @@ impl Deployment {
     /// # Errors
     /// When the log failed.
     pub fn compact(&self) -> Result<()> {
-        self.opened.compact()
+        match &self.opened {
+            Opening::Embedded(opened) => opened.compact(),
+            // the brokers' business
+            Opening::Kafka(_) => Ok(()),
+        }
     }
 
     /// All shards.
@@ -113,8 +133,12 @@ impl Deployment {
         shard: Shard,
         mut see: impl FnMut(Offset, &[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
+        // what is there now: a log that is written to meanwhile may never be at its end
+        let end = self.log.bounds(topic, shard)?.end;
         let mut at = Offset(0);
-        while let Some(batch) = self.log.read(topic, shard, at)? {
+        while at < end
+            && let Some(batch) = self.log.read(topic, shard, at)?
+        {
             for record in batch.iter().filter(|record| record.offset >= at) {
                 if let Some(value) = record.value {
                     see(record.offset, record.key, value)?;

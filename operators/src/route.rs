@@ -127,6 +127,11 @@ impl RouteKey {
         key
     }
 
+    /// The key of its records in the topics.
+    fn log_key(self) -> Vec<u8> {
+        format!("{}/{}", self.user, self.period).into_bytes()
+    }
+
     fn read(key: &[u8]) -> Option<Self> {
         let (user, rest) = key.strip_prefix(b"u")?.split_first_chunk::<8>()?;
         let (period, kind) = rest.split_first_chunk::<4>()?;
@@ -451,8 +456,17 @@ impl Router {
             period: statement.period,
             kind: Kind::Bill,
         };
-        if scope.table.get(&key.bytes()).is_some() {
+        if let Some(mut route) = Route::load(scope.table, key)? {
             self.counts.replayed += 1;
+            // the same statement, written again: compaction keeps the last one, and only that
+            if route.statement < offset {
+                if let State::Held(until) = route.state {
+                    self.timers.remove(&(until, route.statement, key));
+                    self.timers.insert((until, offset, key));
+                }
+                route.statement = offset;
+                route.store(scope.table, key, &mut self.packer);
+            }
             return Ok(());
         }
         let Policies { new, closed, .. } = &self.policies;
@@ -650,7 +664,7 @@ impl Router {
         };
         let value = scope
             .history
-            .value(Source::Statements, route.statement)?
+            .value(Source::Statements, &key.log_key(), route.statement)?
             .ok_or_else(gone)?;
         let statement: Statement =
             codec::decode(&value).map_err(|error| OperatorError::Stop(error.to_string()))?;

@@ -566,7 +566,11 @@ impl Settle {
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
         let period = pending.close.period;
-        let Some(row) = scope.history.value(Source::Subscribers, profile.offset)? else {
+        let Some(row) = scope.history.value(
+            Source::Subscribers,
+            user.to_string().as_bytes(),
+            profile.offset,
+        )? else {
             return Err(OperatorError::Stop(format!(
                 "the row of a subscriber at offset {} of `subscribers` is gone although it is the newest: the topic must be compacted, never cut",
                 profile.offset
@@ -679,7 +683,7 @@ impl Settle {
             if seen.period == period {
                 let raw = scope
                     .history
-                    .value(Source::Usage, seen.offset)?
+                    .value(Source::Usage, user.to_string().as_bytes(), seen.offset)?
                     .unwrap_or_default();
                 self.counts.refused += 1;
                 scope.out.push(Output::Refused {

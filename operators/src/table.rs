@@ -19,12 +19,17 @@ pub struct HistoryError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Earlier input records by offset: what is rarely needed is looked up, not kept in memory.
 pub trait History {
-    /// The value of the record at an offset of the operator's main input or, for settle, of
-    /// `subscribers`. `None` if it is gone.
+    /// The value of the record at an offset of an input, whose record key is `key`. `None` if it is
+    /// gone.
     ///
     /// # Errors
     /// [`HistoryError`].
-    fn value(&mut self, source: Source, offset: u64) -> Result<Option<Vec<u8>>, HistoryError>;
+    fn value(
+        &mut self,
+        source: Source,
+        key: &[u8],
+        offset: u64,
+    ) -> Result<Option<Vec<u8>>, HistoryError>;
 }
 
 /// Which input an offset belongs to.

@@ -38,9 +38,14 @@ pub struct RenderProcessor {
 struct RenderHistory<'a>(&'a mut dyn Lookup);
 
 impl History for RenderHistory<'_> {
-    fn value(&mut self, _: Source, offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
+    fn value(
+        &mut self,
+        _: Source,
+        key: &[u8],
+        offset: u64,
+    ) -> Result<Option<Vec<u8>>, HistoryError> {
         self.0
-            .value(STATEMENTS, Offset(offset))
+            .value(STATEMENTS, key, Offset(offset))
             .map_err(|error| HistoryError(error.into()))
     }
 }

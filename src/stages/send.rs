@@ -34,6 +34,8 @@ pub struct SendProcessor {
     scratch: Vec<u8>,
     metrics: Arc<Metrics>,
     stopping: Arc<AtomicBool>,
+    /// The shard is about to be given away.
+    closing: bool,
 }
 
 impl SendProcessor {
@@ -56,6 +58,7 @@ impl SendProcessor {
             scratch: Vec::new(),
             metrics,
             stopping,
+            closing: false,
         }
     }
 
@@ -172,7 +175,7 @@ impl Processor for SendProcessor {
         context: &mut Context<'_, Effect>,
     ) -> Result<(), ProcessError> {
         if let Completion::Permits(channel, count) = completion
-            && self.stopping.load(Ordering::SeqCst)
+            && (self.closing || self.stopping.load(Ordering::SeqCst))
         {
             // whoever stood in line for it stays there, and is read again
             let Parts { effects, .. } = context.parts();
@@ -188,6 +191,10 @@ impl Processor for SendProcessor {
         let more = self.with_scope(context, |operator, scope| operator.advance(scope))?;
         self.metrics.sent(std::mem::take(&mut self.operator.counts));
         Ok(if more { Work::More } else { Work::Done })
+    }
+
+    fn closing(&mut self) {
+        self.closing = true;
     }
 
     fn demand(&self, input: InputId) -> Demand {

@@ -37,14 +37,19 @@ pub struct SettleProcessor {
 struct SettleHistory<'a>(&'a mut dyn Lookup);
 
 impl History for SettleHistory<'_> {
-    fn value(&mut self, source: Source, offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
+    fn value(
+        &mut self,
+        source: Source,
+        key: &[u8],
+        offset: u64,
+    ) -> Result<Option<Vec<u8>>, HistoryError> {
         let input = if source == Source::Usage {
             USAGE
         } else {
             SUBSCRIBERS
         };
         self.0
-            .value(input, Offset(offset))
+            .value(input, key, Offset(offset))
             .map_err(|error| HistoryError(error.into()))
     }
 }

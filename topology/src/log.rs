@@ -21,6 +21,9 @@
 //! 6. **A shard is a whole.** Partition *p* of all of a group's topics has one owner.
 //! 7. **Compaction keeps** the last record of each key, at its offset.
 //!
+//! The order in which a shard is taken over: what the group has committed, then what the stores'
+//! changelogs come to. What the last owner was still committing is in both or in neither.
+//!
 //! # What is not promised
 //! Offsets without gaps; that a commit whose answer was lost did not happen ([`LogError::InDoubt`]);
 //! durability beyond what [`Durability`] says.
@@ -264,6 +267,44 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// [`LogError::GroupInUse`] while it has members.
     fn set_committed(&self, group: &Group, progress: &[Progress]) -> Result<(), LogError>;
+
+    /// Shows what a compacted partition comes to: each key that has a value at its end, with that
+    /// value as the last that is shown of it. Everything that was ever committed there, by
+    /// whomever, is in it: what is still being committed is waited for.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn restore(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        see: &mut dyn FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), LogError> {
+        let mut at = Offset(0);
+        while let Some(batch) = self.read(topic, shard, at)? {
+            for record in batch.iter() {
+                see(record.key, record.value);
+            }
+            at = batch.next_offset();
+        }
+        Ok(())
+    }
+
+    /// The value of a key of a compacted partition, as of the record at `offset`, where the log
+    /// has it at hand; `None` says nothing: [`Log::read`] tells.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn at_hand(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        key: &[u8],
+        offset: Offset,
+    ) -> Result<Option<Vec<u8>>, LogError> {
+        let _ = (topic, shard, key, offset);
+        Ok(None)
+    }
 
     /// Becomes a member of a group that reads `topics`.
     ///

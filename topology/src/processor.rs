@@ -42,13 +42,15 @@ pub enum Work {
 
 /// Reads single records of earlier input by offset.
 pub trait Lookup {
-    /// The value of the record at `offset` of an input of this stage; `None` if it is gone.
+    /// The value of the record at `offset` of an input of this stage, whose key is `key`; `None`
+    /// if it is gone.
     ///
     /// # Errors
     /// [`crate::log::LogError`].
     fn value(
         &mut self,
         input: InputId,
+        key: &[u8],
         offset: Offset,
     ) -> Result<Option<Vec<u8>>, crate::log::LogError>;
 }
@@ -106,9 +108,10 @@ impl<E> Context<'_, E> {
     pub fn lookup(
         &mut self,
         input: InputId,
+        key: &[u8],
         offset: Offset,
     ) -> Result<Option<Vec<u8>>, crate::log::LogError> {
-        self.lookup.value(input, offset)
+        self.lookup.value(input, key, offset)
     }
 }
 
@@ -172,6 +175,10 @@ pub trait Processor: Send {
         let _ = context;
         Ok(Work::Done)
     }
+
+    /// The shard is about to be given away, or the process to stop: ask nothing more of the outside
+    /// world. What is in flight may still end.
+    fn closing(&mut self) {}
 
     /// How much of an input is wanted now.
     fn demand(&self, input: InputId) -> Demand {

@@ -46,12 +46,13 @@ pub fn start<P: Processor + 'static>(
             Arc::clone(factory),
             Arc::clone(performer),
             Arc::clone(clock),
+            grace,
         )?;
         let (status, waker) = (worker.status(), worker.waker());
         let stop = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name(format!("{}-{slot}", spec.name))
-            .spawn(move || worker.run(&stop, grace))
+            .spawn(move || worker.run(&stop))
             .map_err(|error| LogError::Storage(format!("cannot start a thread: {error}")))?;
         running.push(RunningWorker {
             status,

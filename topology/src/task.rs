@@ -6,6 +6,7 @@
 //! back to the last commit and makes the processor anew.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::batch::{Batch, RecordBatch};
 use crate::graph::{Role, StageSpec};
@@ -44,8 +45,8 @@ pub(crate) struct Task<P: Processor> {
     outputs: Vec<Batch>,
     effects: Vec<P::Effect>,
     looked_up: LookupCache,
-    /// Revoked or stopping: nothing more is taken.
-    pub(crate) closing: bool,
+    /// Since when it is revoked or stopping: nothing more is taken.
+    closing: Option<TimeMs>,
 }
 
 impl<P: Processor> Task<P> {
@@ -56,29 +57,23 @@ impl<P: Processor> Task<P> {
         processor: P,
         now: TimeMs,
     ) -> Result<Self, ProcessError> {
-        let mut stores = Vec::with_capacity(spec.stores.len());
-        for StoreSpec { changelog, .. } in &spec.stores {
-            let mut store = Store::default();
-            let mut at = Offset(0);
-            while let Some(batch) = log.read(changelog, shard, at)? {
-                for record in batch.iter() {
-                    store.restore(record.key, record.value);
-                }
-                at = batch.next_offset();
-            }
-            stores.push(store);
-        }
         let mut task = Self {
             shard,
             processor,
-            stores,
+            stores: Vec::with_capacity(spec.stores.len()),
             inputs: Vec::new(),
             outputs: spec.outputs.iter().map(|_| Batch::default()).collect(),
             effects: Vec::new(),
             looked_up: LookupCache::default(),
-            closing: false,
+            closing: None,
         };
+        // in this order: see the log's contract
         task.rewind(log, spec)?;
+        for StoreSpec { changelog, .. } in &spec.stores {
+            let mut store = Store::default();
+            log.restore(changelog, shard, &mut |key, value| store.restore(key, value))?;
+            task.stores.push(store);
+        }
         task.start(log, spec, now)?;
         Ok(task)
     }
@@ -148,8 +143,58 @@ impl<P: Processor> Task<P> {
         })
     }
 
-    /// One portion of whatever there is to do.
-    pub(crate) fn run(
+    /// Takes nothing more; what is in flight may still end.
+    pub(crate) fn close(&mut self, now: TimeMs) {
+        if self.closing.is_none() {
+            self.closing = Some(now);
+            self.processor.closing();
+        }
+    }
+
+    /// Whether it can be given away: nothing is in flight, or was waited for long enough.
+    pub(crate) fn is_closed(&self, now: TimeMs, grace: Duration) -> bool {
+        self.closing.is_some_and(|since| {
+            let waited_ms = u128::try_from(now.0.saturating_sub(since.0)).unwrap_or(0);
+            self.processor.in_flight() == 0 || waited_ms >= grace.as_millis()
+        })
+    }
+
+    /// First of a portion of work: data is taken in hand.
+    pub(crate) fn take_data(
+        &mut self,
+        member: &mut dyn Member,
+        spec: &StageSpec,
+    ) -> Result<(), LogError> {
+        if self.closing.is_none() {
+            for place in inputs(spec, Role::Data) {
+                self.fetch(member, spec, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Second: every command that there is, before any of the data in hand (promise 4 of the
+    /// log). Returns how many.
+    pub(crate) fn obey(
+        &mut self,
+        log: &dyn Log,
+        member: &mut dyn Member,
+        spec: &StageSpec,
+        now: TimeMs,
+    ) -> Result<u64, ProcessError> {
+        let mut commands = 0;
+        if self.closing.is_none() {
+            for place in inputs(spec, Role::Command) {
+                while self.fetch(member, spec, place)? {
+                    commands += self.work_off(log, spec, now, place)?.0;
+                }
+            }
+        }
+        Ok(commands)
+    }
+
+    /// Third: the data in hand, and what is due by itself.
+    pub(crate) fn work(
         &mut self,
         log: &dyn Log,
         member: &mut dyn Member,
@@ -157,42 +202,27 @@ impl<P: Processor> Task<P> {
         now: TimeMs,
     ) -> Result<Ran, ProcessError> {
         let mut ran = Ran::default();
-        if !self.closing {
-            // data in hand first, then every command there is, then the data: promise 4 of the log
-            for (place, input) in spec.inputs.iter().enumerate() {
-                if input.role == Role::Data {
-                    self.fetch(member, spec, InputId(place))?;
-                }
-            }
-            for (place, input) in spec.inputs.iter().enumerate() {
-                if input.role == Role::Command {
-                    while self.fetch(member, spec, InputId(place))? {
-                        ran.records += self.work_off(log, spec, now, InputId(place))?.0;
+        if self.closing.is_none() {
+            for place in inputs(spec, Role::Data) {
+                let mut bytes = 0;
+                loop {
+                    let (records, taken) = self.work_off(log, spec, now, place)?;
+                    ran.records += records;
+                    bytes += taken;
+                    let emptied = self
+                        .inputs
+                        .get(place.0)
+                        .is_some_and(|input| input.in_hand.is_none());
+                    // a later batch of this step would need the commands read again
+                    if !emptied
+                        || records == 0
+                        || bytes >= STEP_BYTES_PER_INPUT
+                        || has_commands(spec)
+                    {
+                        break;
                     }
-                }
-            }
-            for (place, input) in spec.inputs.iter().enumerate() {
-                if input.role == Role::Data {
-                    let mut bytes = 0;
-                    loop {
-                        let (records, taken) = self.work_off(log, spec, now, InputId(place))?;
-                        ran.records += records;
-                        bytes += taken;
-                        let emptied = self
-                            .inputs
-                            .get(place)
-                            .is_some_and(|input| input.in_hand.is_none());
-                        // a later batch of this step would need the commands read again
-                        if !emptied
-                            || records == 0
-                            || bytes >= STEP_BYTES_PER_INPUT
-                            || has_commands(spec)
-                        {
-                            break;
-                        }
-                        if !self.fetch(member, spec, InputId(place))? {
-                            break;
-                        }
+                    if !self.fetch(member, spec, place)? {
+                        break;
                     }
                 }
             }
@@ -226,7 +256,11 @@ impl<P: Processor> Task<P> {
         if !wanted {
             return Ok(false);
         }
-        input.in_hand = member.fetch(&topic.topic, self.shard, input.position)?;
+        input.in_hand = match topic.role {
+            Role::Command => member.fetch(&topic.topic, self.shard, input.position)?,
+            // that there is nothing more of it is for nobody to rest on
+            Role::Data => member.try_fetch(&topic.topic, self.shard, input.position)?,
+        };
         input.at_end = input.in_hand.is_none();
         Ok(input.in_hand.is_some())
     }
@@ -355,6 +389,9 @@ impl<P: Processor> Task<P> {
             .for_each(|batch| *batch = Batch::default());
         self.effects.clear();
         self.processor = processor;
+        if self.closing.is_some() {
+            self.processor.closing();
+        }
         self.rewind(log, spec)?;
         self.start(log, spec, now)
     }
@@ -376,6 +413,14 @@ impl<P: Processor> Task<P> {
     pub(crate) fn store(&self, place: usize) -> Option<&Store> {
         self.stores.get(place)
     }
+}
+
+fn inputs(spec: &StageSpec, role: Role) -> impl Iterator<Item = InputId> {
+    spec.inputs
+        .iter()
+        .enumerate()
+        .filter(move |(_, input)| input.role == role)
+        .map(|(place, _)| InputId(place))
 }
 
 fn has_commands(spec: &StageSpec) -> bool {
@@ -422,7 +467,12 @@ struct LogLookup<'a> {
 }
 
 impl Lookup for LogLookup<'_> {
-    fn value(&mut self, input: InputId, offset: Offset) -> Result<Option<Vec<u8>>, LogError> {
+    fn value(
+        &mut self,
+        input: InputId,
+        key: &[u8],
+        offset: Offset,
+    ) -> Result<Option<Vec<u8>>, LogError> {
         let cached = self
             .cache
             .0
@@ -434,6 +484,9 @@ impl Lookup for LogLookup<'_> {
         let Some(topic) = self.spec.inputs.get(input.0) else {
             return Ok(None);
         };
+        if let Some(value) = self.log.at_hand(&topic.topic, self.shard, key, offset)? {
+            return Ok(Some(value));
+        }
         let Some(batch) = self.log.read(&topic.topic, self.shard, offset)? else {
             return Ok(None);
         };

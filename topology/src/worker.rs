@@ -63,6 +63,13 @@ impl<C> Inbox<C> {
         self.wake();
     }
 
+    /// Ends the worker's wait, whichever seat it has now.
+    fn wake_now(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake();
+        }
+    }
+
     fn wake(&self) {
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner)
@@ -143,7 +150,10 @@ pub enum WorkerError {
 /// See the module.
 pub struct Worker<P: Processor> {
     log: Arc<dyn Log>,
-    member: Box<dyn Member>,
+    /// `None` only while one seat is given up for another.
+    member: Option<Box<dyn Member>>,
+    /// How long what is in flight is waited for before a shard is given away.
+    grace: Duration,
     spec: Arc<StageSpec>,
     factory: Factory<P>,
     performer: Arc<dyn Performer<P>>,
@@ -165,12 +175,14 @@ impl<P: Processor> Worker<P> {
         factory: Factory<P>,
         performer: Arc<dyn Performer<P>>,
         clock: Clock,
+        grace: Duration,
     ) -> Result<Self, LogError> {
         let inbox = Arc::new(Inbox::default());
         let member = Self::take_seat(&*log, &spec, &inbox)?;
         Ok(Self {
             log,
-            member,
+            member: Some(member),
+            grace,
             spec,
             factory,
             performer,
@@ -206,13 +218,15 @@ impl<P: Processor> Worker<P> {
     /// Ends this worker's wait from another thread.
     #[must_use]
     pub fn waker(&self) -> Waker {
-        self.member.waker()
+        let inbox = Arc::clone(&self.inbox);
+        Waker::new(move || inbox.wake_now())
     }
 
     /// Takes nothing more; what is in flight may still end.
     pub fn stop(&mut self) {
         self.stopping = true;
-        self.tasks.values_mut().for_each(|task| task.closing = true);
+        let now = (self.clock)();
+        self.tasks.values_mut().for_each(|task| task.close(now));
     }
 
     /// Calls whose answer is awaited.
@@ -261,9 +275,23 @@ impl<P: Processor> Worker<P> {
                 None => self.performer.orphaned(shard, completion),
             }
         }
+        // three passes over the shards, so that the log is asked once whether there are commands
+        let Some(member) = self.member.as_deref_mut() else {
+            return Err(no_seat().into());
+        };
+        for task in self.tasks.values_mut() {
+            task.take_data(member, &self.spec)?;
+        }
+        for (shard, task) in &mut self.tasks {
+            let commands = task
+                .obey(&*self.log, member, &self.spec, now)
+                .map_err(|error| stopped(&self.spec, *shard, error))?;
+            records += commands;
+            more |= commands > 0;
+        }
         for (shard, task) in &mut self.tasks {
             let ran = task
-                .run(&*self.log, &mut *self.member, &self.spec, now)
+                .work(&*self.log, member, &self.spec, now)
                 .map_err(|error| stopped(&self.spec, *shard, error))?;
             records += ran.records;
             more |= ran.more;
@@ -305,7 +333,10 @@ impl<P: Processor> Worker<P> {
         } else {
             Duration::ZERO
         };
-        let ownership = self.member.poll(wait);
+        let ownership = match self.member.as_deref_mut() {
+            Some(member) => member.poll(wait),
+            None => Err(no_seat()),
+        };
         self.inbox.asleep.store(false, Ordering::SeqCst);
         ownership
     }
@@ -317,12 +348,14 @@ impl<P: Processor> Worker<P> {
                 let mut task =
                     Task::restore(&*self.log, &self.spec, shard, processor, (self.clock)())
                         .map_err(|error| stopped(&self.spec, shard, error))?;
-                task.closing = self.stopping;
+                if self.stopping {
+                    task.close((self.clock)());
+                }
                 self.tasks.insert(shard, task);
             }
             Ownership::Revoked(shard) => {
                 if let Some(task) = self.tasks.get_mut(&shard) {
-                    task.closing = true;
+                    task.close((self.clock)());
                 }
             }
             Ownership::Lost(shard) => {
@@ -360,7 +393,10 @@ impl<P: Processor> Worker<P> {
             step.durability = Durability::Process;
         }
         let began = std::time::Instant::now();
-        let committed = self.member.commit(step);
+        let committed = match self.member.as_deref_mut() {
+            Some(member) => member.commit(step),
+            None => Err(no_seat().into()),
+        };
         let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.status.commit_us.fetch_add(took_us, Ordering::Relaxed);
         match committed {
@@ -381,7 +417,9 @@ impl<P: Processor> Worker<P> {
                 self.status.aborted.fetch_add(1, Ordering::Relaxed);
                 self.tasks.clear();
                 self.status.shards.store(0, Ordering::SeqCst);
-                self.member = Self::take_seat(&*self.log, &self.spec, &self.inbox)?;
+                // the old seat is given up first: the new one may be the same
+                self.member = None;
+                self.member = Some(Self::take_seat(&*self.log, &self.spec, &self.inbox)?);
             }
             Err(CommitError::Log(error)) => return Err(error.into()),
         }
@@ -394,20 +432,24 @@ impl<P: Processor> Worker<P> {
         }
     }
 
-    /// Gives away the shards that were asked for and have nothing in flight.
+    /// Gives away the shards that were asked for and have nothing in flight, or had it for too
+    /// long: an answer that comes later goes to [`Performer::orphaned`].
     fn hand_over(&mut self) {
         if self.stopping {
             return;
         }
+        let now = (self.clock)();
         let done: Vec<_> = self
             .tasks
             .values()
-            .filter(|task| task.closing && task.processor.in_flight() == 0)
+            .filter(|task| task.is_closed(now, self.grace))
             .map(|task| task.shard)
             .collect();
         for shard in done {
             self.tasks.remove(&shard);
-            self.member.release(shard);
+            if let Some(member) = self.member.as_deref_mut() {
+                member.release(shard);
+            }
         }
         self.status
             .shards
@@ -418,7 +460,7 @@ impl<P: Processor> Worker<P> {
     ///
     /// # Errors
     /// [`WorkerError`].
-    pub fn run(mut self, stop: &AtomicBool, grace: Duration) -> Result<(), WorkerError> {
+    pub fn run(mut self, stop: &AtomicBool) -> Result<(), WorkerError> {
         let mut more = true;
         while !stop.load(Ordering::SeqCst) {
             let wait = if more {
@@ -429,7 +471,7 @@ impl<P: Processor> Worker<P> {
             more = self.step(wait)?;
         }
         self.stop();
-        let until = std::time::Instant::now() + grace;
+        let until = std::time::Instant::now() + self.grace;
         while self.in_flight() > 0 && std::time::Instant::now() < until {
             self.step(Duration::from_millis(20))?;
         }
@@ -437,6 +479,10 @@ impl<P: Processor> Worker<P> {
         self.step(Duration::ZERO)?;
         Ok(())
     }
+}
+
+fn no_seat() -> LogError {
+    LogError::Storage("the worker has no seat in its group: this is a bug".to_owned())
 }
 
 fn stopped(spec: &StageSpec, shard: Shard, error: ProcessError) -> WorkerError {

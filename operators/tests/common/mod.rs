@@ -42,7 +42,12 @@ impl Table for MapTable {
 pub(crate) struct MapHistory(pub(crate) BTreeMap<(Source, u64), Vec<u8>>);
 
 impl History for MapHistory {
-    fn value(&mut self, source: Source, offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
+    fn value(
+        &mut self,
+        source: Source,
+        _: &[u8],
+        offset: u64,
+    ) -> Result<Option<Vec<u8>>, HistoryError> {
         Ok(self.0.get(&(source, offset)).cloned())
     }
 }

@@ -22,6 +22,7 @@ mod client;
 mod cursor;
 mod ffi;
 mod member;
+mod mirror;
 mod topics;
 mod transactor;
 
@@ -36,13 +37,14 @@ use self::client::{Consumer, consumer, patiently};
 pub use self::client::{GroupProtocol, KafkaSettings, Membership, TopicCreation};
 use self::cursor::{Cursor, FENCE_KEY, Taken};
 use self::member::KafkaMember;
+use self::mirror::Mirror;
 pub use self::topics::TopicState;
 use self::transactor::{Failure, Transactor, by_partition, list, native};
 use super::{
     Bounds, Cleanup, CutBuilder, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
 };
 use crate::batch::RecordBatch;
-use crate::types::{Group, Offset, Shard, Topic};
+use crate::types::{Group, Offset, Shard, TimeMs, Topic};
 
 /// One answer of the brokers.
 const CALL: Duration = Duration::from_secs(10);
@@ -50,6 +52,10 @@ const CALL: Duration = Duration::from_secs(10);
 const TURN: Duration = Duration::from_millis(20);
 /// Places that are kept for whoever reads on.
 const CURSORS_MAX: usize = 64;
+/// How often a long read-back says how far it is.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// How often the marks of followed partitions are moved on.
+const MARKS: Duration = Duration::from_secs(5);
 /// What marks an offset that was handed to the coordinator only to be fenced by it.
 const NOTHING_YET: &str = "nothing committed yet";
 
@@ -70,6 +76,10 @@ struct Inner {
     known: Mutex<BTreeMap<Topic, Option<Cleanup>>>,
     /// Writes outside any group.
     writer: Mutex<Option<Transactor>>,
+    /// Copies of compacted topics on local disk.
+    mirror: Option<Mirror>,
+    /// Partitions that were restored here, and are written by this process alone since.
+    followed: Mutex<BTreeSet<(Topic, Shard)>>,
     /// Seats that members of this process have, by group.
     slots: Mutex<BTreeMap<Group, BTreeSet<u32>>>,
 }
@@ -85,7 +95,21 @@ impl KafkaLog {
         let settings = Arc::new(settings);
         let meta = consumer(&settings.meta())?;
         let reader = consumer(&settings.reader())?;
-        let log = Self(Arc::new(Inner {
+        let connected = patiently(&settings, meta.context(), "connect", || {
+            let answer = meta.fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(3));
+            // errors of the connection are served by a poll
+            let _ = meta.poll(Duration::ZERO);
+            answer
+        });
+        connected?;
+        let mirror = match &settings.mirror_dir {
+            None => None,
+            Some(directory) => {
+                let cluster = meta.client().fetch_cluster_id(CALL).unwrap_or_default();
+                Some(Mirror::open(directory, &cluster)?)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
             settings,
             meta,
             reader,
@@ -93,22 +117,61 @@ impl KafkaLog {
             offsets: Mutex::default(),
             known: Mutex::default(),
             writer: Mutex::default(),
+            mirror,
+            followed: Mutex::default(),
             slots: Mutex::default(),
-        }));
-        let meta = log.meta();
-        patiently(log.settings(), meta.context(), "connect", || {
-            // errors of the connection are served by a poll
-            let answer = meta.fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(3));
-            let _ = meta.poll(Duration::ZERO);
-            answer
-        })?;
-        Ok(log)
+        })))
     }
 
     /// The transactional id of a member's seat.
     #[must_use]
     pub fn transactional_id(&self, group: &Group, slot: u32) -> String {
         format!("{group}-{}-{slot}", self.settings().identity)
+    }
+
+    fn now(&self) -> TimeMs {
+        (self.settings().clock)()
+    }
+
+    /// Shows every record from an offset to the end, and says how far it has come.
+    fn read_through(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+        see: &mut dyn FnMut(Offset, &RecordBatch) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let mut at = from;
+        let (mut end, mut told) = (None, Instant::now());
+        while let Some(batch) = self.read(topic, shard, at)? {
+            see(at, &batch)?;
+            at = batch.next_offset();
+            if told.elapsed() >= PROGRESS {
+                told = Instant::now();
+                let end = match end {
+                    Some(end) => end,
+                    None => *end.insert(self.end(topic, shard)?),
+                };
+                let (done, all) = (at.0.saturating_sub(from.0), end.0.saturating_sub(from.0));
+                tracing::info!(
+                    topic = topic.name(),
+                    shard = shard.0,
+                    offset = at.0,
+                    end = end.0,
+                    percent = done.saturating_mul(100) / all.max(1),
+                    "reading back"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the copy of a partition up to its end.
+    fn catch_up(&self, mirror: &Mirror, topic: &Topic, shard: Shard) -> Result<(), LogError> {
+        let from = mirror.mark(topic, shard, self.end(topic, shard)?, self.now())?;
+        self.read_through(topic, shard, from, &mut |at, batch| {
+            mirror.apply(topic, shard, at, batch, self.now())
+        })
     }
 
     /// Takes the transactions of an id away from whoever has it: its next commit is aborted.
@@ -473,6 +536,49 @@ impl Log for KafkaLog {
             return Err(LogError::GroupInUse(group.clone()));
         }
         done
+    }
+
+    fn restore(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        see: &mut dyn FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<(), LogError> {
+        self.check_partition(topic, shard)?;
+        let Some(mirror) = &self.0.mirror else {
+            return self.read_through(topic, shard, Offset(0), &mut |_, batch| {
+                batch
+                    .iter()
+                    .for_each(|record| see(record.key, record.value));
+                Ok(())
+            });
+        };
+        lock(&self.0.followed).remove(&(topic.clone(), shard));
+        self.catch_up(mirror, topic, shard)?;
+        mirror.for_each(topic, shard, see)?;
+        lock(&self.0.followed).insert((topic.clone(), shard));
+        Ok(())
+    }
+
+    fn at_hand(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        key: &[u8],
+        offset: Offset,
+    ) -> Result<Option<Vec<u8>>, LogError> {
+        let Some(mirror) = &self.0.mirror else {
+            return Ok(None);
+        };
+        if let Some(value) = mirror.row(topic, shard, key, offset)? {
+            return Ok(Some(value));
+        }
+        // a copy that begins only now, or was left behind while the shard was elsewhere
+        if mirror.mark(topic, shard, Offset(u64::MAX), self.now())? <= offset {
+            self.catch_up(mirror, topic, shard)?;
+            return mirror.row(topic, shard, key, offset);
+        }
+        Ok(None)
     }
 
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {

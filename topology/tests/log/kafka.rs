@@ -9,7 +9,7 @@ use sealpost_topology::log::conformance::{Harness, Support, run};
 use sealpost_topology::log::{
     GroupProtocol, KafkaLog, KafkaSettings, Log, Membership, TopicCreation,
 };
-use sealpost_topology::types::{Group, Topic};
+use sealpost_topology::types::{Group, TimeMs, Topic};
 
 fn settings(bootstrap: &str, partitions: u32, identity: &str) -> KafkaSettings {
     KafkaSettings {
@@ -24,6 +24,7 @@ fn settings(bootstrap: &str, partitions: u32, identity: &str) -> KafkaSettings {
         properties: BTreeMap::new(),
         patience: Duration::from_secs(30),
         mirror_dir: None,
+        clock: std::sync::Arc::new(|| TimeMs(0)),
     }
 }
 

@@ -13,10 +13,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaErrorCode;
 
-use crate::log::LogError;
+use crate::log::{ClockMs, LogError};
 
 /// What a deployment on Kafka is made with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KafkaSettings {
     /// Where the brokers are: `host:port`, several separated by commas.
     pub bootstrap_servers: String,
@@ -39,8 +39,10 @@ pub struct KafkaSettings {
     pub properties: BTreeMap<String, String>,
     /// How long brokers that do not answer are waited for.
     pub patience: Duration,
-    /// Where the local copies of compacted topics are; none when absent.
+    /// Where the local copies of compacted topics are; none when absent. One process at a time.
     pub mirror_dir: Option<std::path::PathBuf>,
+    /// Tells the time: how old local copies are.
+    pub clock: ClockMs,
 }
 
 /// Whether topics that are missing are created.

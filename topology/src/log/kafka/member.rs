@@ -27,9 +27,9 @@ use super::client::{Consequence, Watch, consequence, consumer, refused_settings,
 use super::cursor::{Cursor, Taken};
 use super::ffi::Bell;
 use super::transactor::{Failure, Offsets, Transactor, list, native};
-use super::{KafkaLog, NOTHING_YET, TURN, lock, non_empty};
+use super::{KafkaLog, MARKS, NOTHING_YET, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
-use crate::log::{CommitError, LogError, Member, Ownership, Progress, Step, Waker};
+use crate::log::{Cleanup, CommitError, LogError, Member, Ownership, Progress, Step, Waker};
 use crate::types::{Group, Offset, Shard, Topic};
 
 /// How often one step is tried in a new generation, before its worker starts from the last commit.
@@ -140,6 +140,11 @@ pub(super) struct KafkaMember {
     /// Ends that were asked for since the last record that was handed out, each good for one
     /// answer.
     ends: BTreeMap<(Topic, Shard), Offset>,
+    /// Compacted topics of the group, whose rows are looked up: copied as they are read.
+    tables: BTreeSet<Topic>,
+    /// Changelogs that this member writes and this process has copies of.
+    changelogs: BTreeSet<Topic>,
+    marked: Instant,
 }
 
 impl KafkaMember {
@@ -182,7 +187,15 @@ impl KafkaMember {
             owned: BTreeSet::new(),
             revocations: Vec::new(),
             ends: BTreeMap::new(),
+            tables: BTreeSet::new(),
+            changelogs: BTreeSet::new(),
+            marked: Instant::now(),
         };
+        if log.0.mirror.is_some() {
+            let known = log.known();
+            let compacted = |topic: &&Topic| known.get(*topic) == Some(&Some(Cleanup::Compact));
+            member.tables = topics.iter().filter(compacted).cloned().collect();
+        }
         member.seat = Some(member.subscribe()?);
         Ok(member)
     }
@@ -361,6 +374,10 @@ impl KafkaMember {
     fn forget(&mut self, shard: Shard) {
         self.cursors.retain(|(_, of), _| *of != shard);
         self.ends.retain(|(_, of), _| *of != shard);
+        let mut followed = lock(&self.log.0.followed);
+        for changelog in &self.changelogs {
+            followed.remove(&(changelog.clone(), shard));
+        }
     }
 
     fn cursor(
@@ -454,12 +471,77 @@ impl KafkaMember {
         if seat.assignment_lost() {
             return Err(Failure::NoMember);
         }
+        // all that was committed there before is by then in the copies: whoever wrote it was an
+        // owner before this one, and this one still is, if its offsets are taken
+        let marks = self.due_marks(step).map_err(Failure::Log)?;
         self.transactor.commit(Some(Offsets {
             group: &group,
             list: &offsets,
-        }))
+        }))?;
+        self.follow(step, &marks).map_err(Failure::Log)
+    }
+
+    /// Ends of the followed partitions that this member owns, when it is time to move the marks.
+    fn due_marks(&mut self, step: &Step) -> Result<Marks, LogError> {
+        if self.log.0.mirror.is_none() {
+            return Ok(Marks::new());
+        }
+        {
+            let followed = lock(&self.log.0.followed);
+            for write in &step.writes {
+                if !self.changelogs.contains(&write.topic)
+                    && followed.contains(&(write.topic.clone(), write.shard))
+                {
+                    self.changelogs.insert(write.topic.clone());
+                }
+            }
+        }
+        if self.marked.elapsed() < MARKS {
+            return Ok(Marks::new());
+        }
+        self.marked = Instant::now();
+        let followed: Vec<_> = lock(&self.log.0.followed)
+            .iter()
+            .filter(|(topic, shard)| self.changelogs.contains(topic) && self.owned.contains(shard))
+            .cloned()
+            .collect();
+        let asked: Vec<_> = followed.iter().map(|(topic, shard)| (topic, *shard)).collect();
+        Ok(self.log.ends(&asked)?.into_iter().collect())
+    }
+
+    /// Takes a committed step over into the copies.
+    fn follow(&self, step: &Step, marks: &Marks) -> Result<(), LogError> {
+        let Some(mirror) = &self.log.0.mirror else {
+            return Ok(());
+        };
+        let changes: Vec<_> = {
+            let followed = lock(&self.log.0.followed);
+            step.writes
+                .iter()
+                .filter(|write| followed.contains(&(write.topic.clone(), write.shard)))
+                .map(|write| (&write.topic, write.shard, &write.batch))
+                .collect()
+        };
+        if changes.is_empty() && marks.is_empty() {
+            return Ok(());
+        }
+        mirror.follow(&changes, marks, self.log.now())
+    }
+
+    /// Copies what was read of a table.
+    fn copy(&self, topic: &Topic, shard: Shard, from: Offset, read: &RecordBatch) -> Result<(), LogError> {
+        match &self.log.0.mirror {
+            Some(mirror) if self.tables.contains(topic) => {
+                // nothing was read of it here yet: it begins where it was left
+                mirror.mark(topic, shard, Offset(u64::MAX), self.log.now())?;
+                mirror.apply(topic, shard, from, read, self.log.now())
+            }
+            _ => Ok(()),
+        }
     }
 }
+
+type Marks = Vec<((Topic, Shard), Offset)>;
 
 impl Member for KafkaMember {
     fn poll(&mut self, timeout: Duration) -> Result<Vec<Ownership>, LogError> {
@@ -526,6 +608,7 @@ impl Member for KafkaMember {
         match cursor.take(Duration::ZERO) {
             Ok(Taken::Batch(batch)) => {
                 self.ends.clear();
+                self.copy(topic, shard, from, &batch)?;
                 Ok(Some(batch))
             }
             Ok(Taken::Moved | Taken::Nothing) if cursor.next() > from => Ok(Some(cursor.gap(from))),
