@@ -14,6 +14,7 @@ import argparse
 import datetime
 import io
 import json
+import logging
 import pathlib
 import sys
 
@@ -31,6 +32,7 @@ SETTINGS = {
     "sasl.password": "sasl_plain_password",
     "ssl.ca.location": "ssl_cafile",
 }
+BOOTSTRAP_MS_MAX = 20_000
 POLL_MS = 200
 POLLS_WITHOUT_PROGRESS_MAX = 150
 
@@ -106,6 +108,8 @@ def main():
     parser.add_argument("bootstrap")
     parser.add_argument("topic")
     arguments = parser.parse_args()
+    # why a broker refuses us is only logged
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     schemas = read_schemas(arguments.schemas) if arguments.schemas else {}
     settings = read_settings(arguments.properties) if arguments.properties else {}
 
@@ -113,6 +117,7 @@ def main():
         bootstrap_servers=arguments.bootstrap.split(","),
         isolation_level="read_committed",
         group_id=None,
+        bootstrap_timeout_ms=BOOTSTRAP_MS_MAX,
         **settings,
     )
     records = sorted(read(consumer, arguments.topic), key=lambda record: (record.partition, record.offset))
