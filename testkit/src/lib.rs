@@ -6,8 +6,7 @@
 //! let Some(cluster) = Cluster::start(Brokers::Three).or_not_run("failover") else {
 //!     return;
 //! };
-//! cluster.kill(cluster.nodes()[0])?;
-//! # Ok::<(), sealpost_testkit::Error>(())
+//! cluster.kill(cluster.nodes()[0]).unwrap();
 //! ```
 //!
 //! Invariants:
