@@ -415,8 +415,11 @@ start() { # BROKERS DIR OPTION…
     while [[ $# -gt 0 ]]; do
         case $1 in
             --secured) secured=yes ;;
-            --proxied) IFS=, read -r -a proxies <<<"${2-}" && shift ;;
-            --owner) owner=${2-} && shift ;;
+            --proxied | --owner)
+                [[ $# -ge 2 ]] || usage "$1 takes a value"
+                if [[ $1 == --owner ]]; then owner=$2; else IFS=, read -r -a proxies <<<"$2"; fi
+                shift
+                ;;
             *) usage "start does not know $1" ;;
         esac
         shift
@@ -424,7 +427,10 @@ start() { # BROKERS DIR OPTION…
     [[ $brokers == 1 || $brokers == 3 ]] || usage "1 or 3 brokers, not '$brokers'"
     [[ ${#proxies[@]} == 0 || ${#proxies[@]} == "$brokers" ]] || usage "--proxied takes one port per broker"
     [[ ! -e $dir || -z $(ls -A "$dir" 2>/dev/null || echo x) ]] || fail "$dir is not an empty directory"
-    [[ -z $owner ]] || owner=$(identity "$owner") || usage "no process is the owner, '$owner'"
+    if [[ -n $owner ]]; then
+        identity "$owner" >/dev/null || usage "no process is the owner, $owner"
+        owner=$(identity "$owner")
+    fi
     require
     JAVA_VERSION=$(java_version)
     fetch_jars
