@@ -165,8 +165,8 @@ fn properties<'de, D: Deserializer<'de>>(
         Ok(())
     }
     // a value in a wrong form may be a password: the message must not repeat it
-    let figment::value::Value::Dict(_, written) = figment::value::Value::deserialize(deserializer)?
-    else {
+    let written: figment::value::Value = Deserialize::deserialize(deserializer)?;
+    let figment::value::Value::Dict(_, written) = written else {
         return Err(serde::de::Error::custom(
             "expected a table of librdkafka properties; in the environment: {\"sasl.username\"=\"…\"}",
         ));

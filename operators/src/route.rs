@@ -458,8 +458,9 @@ impl Router {
         };
         if let Some(mut route) = Route::load(scope.table, key)? {
             self.counts.replayed += 1;
-            // the same statement, written again: compaction keeps the last one, and only that
-            if route.statement < offset {
+            // the same statement, written again, here or in another generation of topics:
+            // compaction keeps the last one, and only that
+            if route.statement != offset {
                 if let State::Held(until) = route.state {
                     self.timers.remove(&(until, route.statement, key));
                     self.timers.insert((until, offset, key));

@@ -156,6 +156,13 @@ fn stored_form(body: &[u8], count: u32, span: u64, time: TimeMs) -> Vec<u8> {
     stored
 }
 
+/// Where a record lies in the body of its batch.
+pub(crate) struct RecordPlace {
+    pub(crate) offset: Offset,
+    pub(crate) key: std::ops::Range<usize>,
+    pub(crate) value: std::ops::Range<usize>,
+}
+
 /// Records read from one partition.
 #[derive(Debug, Clone)]
 pub struct RecordBatch {
@@ -258,14 +265,20 @@ impl RecordBatch {
         stored_form(&self.body, self.count, self.span, self.time)
     }
 
-    /// Where in the body the value of each record lies, tombstones left out.
-    pub(crate) fn value_places(&self) -> Vec<(Offset, std::ops::Range<usize>)> {
+    /// Where in the body key and value of each record lie, tombstones left out.
+    pub(crate) fn places(&self) -> Vec<RecordPlace> {
         let begin = self.body.as_ptr() as usize;
+        let range = |bytes: &[u8]| {
+            let from = bytes.as_ptr() as usize - begin;
+            from..from + bytes.len()
+        };
         self.iter()
             .filter_map(|record| {
-                let value = record.value?;
-                let from = value.as_ptr() as usize - begin;
-                Some((record.offset, from..from + value.len()))
+                Some(RecordPlace {
+                    offset: record.offset,
+                    key: range(record.key),
+                    value: range(record.value?),
+                })
             })
             .collect()
     }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::batch::{Batch, RecordBatch};
+use crate::batch::{Batch, RecordBatch, RecordPlace};
 use crate::graph::{Role, StageSpec};
 use crate::log::{Log, LogError, Member, Progress, Write};
 use crate::processor::{Context, Demand, InputId, Lookup, ProcessError, Processor, Work};
@@ -257,7 +257,11 @@ impl<P: Processor> Task<P> {
             return Ok(false);
         }
         input.in_hand = match topic.role {
-            Role::Command => member.fetch(&topic.topic, self.shard, input.position)?,
+            Role::Command => match member.fetch(&topic.topic, self.shard, input.position)? {
+                // at the end of what there is: the place moves past what is no record
+                None => member.try_fetch(&topic.topic, self.shard, input.position)?,
+                batch => batch,
+            },
             // that there is nothing more of it is for nobody to rest on
             Role::Data => member.try_fetch(&topic.topic, self.shard, input.position)?,
         };
@@ -434,12 +438,12 @@ struct LookupCache(VecDeque<(InputId, IndexedBatch)>);
 /// A batch with the place of each of its records, so that looking one up does not read the rest.
 struct IndexedBatch {
     batch: RecordBatch,
-    places: Vec<(Offset, std::ops::Range<usize>)>,
+    places: Vec<RecordPlace>,
 }
 
 impl IndexedBatch {
     fn new(batch: RecordBatch) -> Self {
-        let places = batch.value_places();
+        let places = batch.places();
         Self { batch, places }
     }
 
@@ -447,14 +451,18 @@ impl IndexedBatch {
         self.batch.base() <= offset && offset < self.batch.next_offset()
     }
 
-    fn value(&self, offset: Offset) -> Option<Vec<u8>> {
+    /// The value at an offset, if its key is this one: any other record is not what was meant.
+    fn value(&self, key: &[u8], offset: Offset) -> Option<Vec<u8>> {
         let place = self
             .places
-            .binary_search_by_key(&offset, |(of, _)| *of)
+            .binary_search_by_key(&offset, |place| place.offset)
             .ok()?;
-        self.places
-            .get(place)
-            .and_then(|(_, range)| self.batch.bytes_at(range.clone()))
+        let place = self.places.get(place)?;
+        if self.batch.bytes_at(place.key.clone()) != Some(key) {
+            return None;
+        }
+        self.batch
+            .bytes_at(place.value.clone())
             .map(<[u8]>::to_vec)
     }
 }
@@ -479,7 +487,7 @@ impl Lookup for LogLookup<'_> {
             .iter()
             .find(|(of, batch)| *of == input && batch.holds(offset));
         if let Some((_, batch)) = cached {
-            return Ok(batch.value(offset));
+            return Ok(batch.value(key, offset));
         }
         let Some(topic) = self.spec.inputs.get(input.0) else {
             return Ok(None);
@@ -491,7 +499,7 @@ impl Lookup for LogLookup<'_> {
             return Ok(None);
         };
         let batch = IndexedBatch::new(batch);
-        let value = batch.value(offset);
+        let value = batch.value(key, offset);
         if self.cache.0.len() >= LOOKUP_BATCHES {
             self.cache.0.pop_front();
         }
