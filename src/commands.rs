@@ -13,6 +13,7 @@ mod retry;
 mod run;
 mod seed;
 mod status;
+mod topics;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -97,6 +98,9 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Set the offsets of stages back to the begin, so that they read everything again
     Replay(replay::Arguments),
+    /// The topics on Kafka
+    #[command(subcommand)]
+    Topics(topics::Command),
     /// Print the graph of stages, topics and stores
     Topology {
         /// As a Mermaid flowchart
@@ -168,6 +172,7 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Export { period, out } => export::execute(&scene, period, &out),
         Command::DeadLetters(command) => dead_letters::execute(&scene, &command),
         Command::Replay(arguments) => replay::execute(&scene, &arguments),
+        Command::Topics(command) => topics::execute(&scene, command),
         Command::Topology { mermaid } => {
             let graph = Pipeline::new(Topics::new(&scene.config.log.topic_prefix)).graph();
             let text = if mermaid {

@@ -232,7 +232,7 @@ fn watch(
         if running.iter().any(RunningStage::has_failed) {
             break;
         }
-        if until == Until::Drained && is_drained(&*deployment.log, running)? {
+        if until == Until::Drained && is_drained(&*deployment.log, running, now_ms())? {
             break;
         }
         if upkeep.elapsed() >= UPKEEP {
@@ -243,7 +243,7 @@ fn watch(
         if let Some(server) = server {
             let ready = running
                 .iter()
-                .all(|stage| stage.is_ready(deployment.log.partitions()));
+                .all(RunningStage::is_ready);
             server.set_ready(if ready {
                 crate::http::Ready::Yes
             } else {

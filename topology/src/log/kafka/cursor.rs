@@ -122,6 +122,10 @@ impl Cursor {
         {
             return Err(code);
         }
+        // markers and what was aborted are passed without being shown
+        if let Some(position) = self.partition.position() {
+            next = next.max(position);
+        }
         let moved = next > base;
         self.next = next;
         if batch.is_empty() {

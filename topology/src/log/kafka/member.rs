@@ -25,7 +25,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::client::{Consequence, Watch, consequence, consumer, refused_settings, told_code};
 use super::cursor::{Cursor, Taken};
-use super::ffi::Bell;
+use super::ffi::{self, Bell};
 use super::transactor::{Failure, Offsets, Transactor, list, native};
 use super::{KafkaLog, MARKS, NOTHING_YET, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
@@ -661,6 +661,10 @@ impl Member for KafkaMember {
                 Failure::Log(error) => CommitError::Log(error),
             });
         }
+    }
+
+    fn has_joined(&self) -> bool {
+        self.revocations.is_empty() && self.seat.as_ref().is_some_and(ffi::has_joined)
     }
 
     fn release(&mut self, shard: Shard) {
