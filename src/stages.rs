@@ -193,7 +193,9 @@ fn read<R: codec::Record>(
         writer == Writer::Pipeline
             && matches!(
                 error,
-                CodecError::NoRegistry { .. } | CodecError::UnknownId { .. }
+                CodecError::NoRegistry { .. }
+                    | CodecError::UnknownId { .. }
+                    | CodecError::WriterSchema { .. }
             )
             && decoder.is_surely_a_record(value)
     };

@@ -135,15 +135,19 @@ impl Client {
     ) -> Result<Option<SchemaId>, RegistryError> {
         let what = || format!("look up the schema of {subject}");
         let body = serde_json::json!({ "schema": schema });
-        let path = format!("/subjects/{}", escaped(subject));
-        let answer = self.ask(&Question::Post(path, &body), what)?;
-        if answer.status.is_success() {
-            return self.identified(&answer).map(Some);
+        let subject = escaped(subject);
+        // some registries compare texts unless they are told to compare what they mean
+        for query in ["", "?normalize=true"] {
+            let path = format!("/subjects/{subject}{query}");
+            let answer = self.ask(&Question::Post(path, &body), what)?;
+            if answer.status.is_success() {
+                return self.identified(&answer).map(Some);
+            }
+            if !answer.is_not_found() {
+                return Err(self.refusal(&answer, what()));
+            }
         }
-        if answer.is_not_found() {
-            return Ok(None);
-        }
-        Err(self.refusal(&answer, what()))
+        Ok(None)
     }
 
     /// Registers a schema under a subject.

@@ -15,12 +15,9 @@ const PASSWORD_VARIABLE: &str = "SEALPOST__SCHEMA_REGISTRY__PASSWORD";
 /// Whether a variable's value is taken for a literal, as settings are: the password is not, since
 /// `007` would come out as a number, and an error about it would repeat it.
 pub(crate) fn is_plain(variable_without_prefix: &UncasedStr) -> bool {
-    !PASSWORD_VARIABLE.ends_with(
-        variable_without_prefix
-            .as_str()
-            .to_ascii_uppercase()
-            .as_str(),
-    )
+    PASSWORD_VARIABLE
+        .strip_prefix("SEALPOST__")
+        .is_none_or(|password| variable_without_prefix != password)
 }
 
 /// The password from the environment, exactly as it is written there.
