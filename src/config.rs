@@ -10,6 +10,8 @@ use sealpost_schemas::Channel;
 use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
 
+use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +20,8 @@ pub struct Config {
     pub time_zone: String,
     /// The log.
     pub log: LogConfig,
+    /// The schema registry; without one, values are in single-object encoding.
+    pub schema_registry: Option<SchemaRegistryConfig>,
     /// The key ring.
     pub keys: KeysConfig,
     /// The tariff catalogue.
@@ -39,6 +43,7 @@ impl Default for Config {
         Self {
             time_zone: "Asia/Seoul".to_owned(),
             log: LogConfig::default(),
+            schema_registry: None,
             keys: KeysConfig::default(),
             catalog: CatalogConfig::default(),
             policy: PolicyConfig::default(),
@@ -363,7 +368,8 @@ impl Config {
             figment = figment.merge(Toml::file(file));
         }
         let mut config: Self = figment
-            .merge(Env::prefixed("SEALPOST__").split("__"))
+            .merge(Env::prefixed("SEALPOST__").filter(is_plain).split("__"))
+            .merge(password_from_environment())
             .extract()
             .map_err(|error| anyhow::anyhow!("{}", one_line(&error.to_string())))
             .context("the configuration cannot be used")?;
@@ -391,6 +397,9 @@ impl Config {
         }
         if self.policy.attempts_per_channel == 0 {
             bail!("policy.attempts_per_channel must be at least 1");
+        }
+        if let Some(registry) = &self.schema_registry {
+            registry.check()?;
         }
         if !(1..=1024).contains(&self.log.partitions) {
             bail!("log.partitions must be from 1 to 1024");

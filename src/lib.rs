@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod progress;
 pub mod provider;
+pub mod registry;
 pub mod seed;
 pub mod sender;
 pub mod stages;

@@ -257,6 +257,7 @@ pub struct Gate {
     timers: BTreeSet<(Timestamp, u64, CallId)>,
     calling: usize,
     encoder: codec::Encoder<SendState>,
+    decoder: codec::Decoder<SendState>,
     scratch: Vec<u8>,
     /// What happened since the start.
     pub counts: Counts,
@@ -280,9 +281,22 @@ impl Gate {
             timers: BTreeSet::new(),
             calling: 0,
             encoder: codec::Encoder::new(),
+            decoder: codec::Decoder::new(),
             scratch: Vec::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// With another codec for `send-state`, which is a topic as well as this operator's memory.
+    #[must_use]
+    pub fn with_codec(
+        mut self,
+        encoder: codec::Encoder<SendState>,
+        decoder: codec::Decoder<SendState>,
+    ) -> Self {
+        self.encoder = encoder;
+        self.decoder = decoder;
+        self
     }
 
     /// Whether there is room for another dispatch.
@@ -330,7 +344,7 @@ impl Gate {
             self.counts.dropped += 1;
             return Ok(());
         }
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let call = kind
             .calls
@@ -390,7 +404,12 @@ impl Gate {
         notice: &RouteNotice,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, notice.user_id, notice.period)?;
+        let mut state = load(
+            &mut self.decoder,
+            scope.table,
+            notice.user_id,
+            notice.period,
+        )?;
         let kind = kind_state(&mut state, notice.kind, scope.now);
         let shut = matches!(kind.state, State::Sending | State::Sent | State::Unknown)
             || kind.calls.iter().any(|call| call.outcome.is_none());
@@ -449,7 +468,7 @@ impl Gate {
 
     /// Whether a call is on the line of this process, or an intent was written after this time.
     fn called_since(
-        &self,
+        &mut self,
         id: CallId,
         at: Timestamp,
         scope: &mut Scope<'_>,
@@ -461,7 +480,7 @@ impl Gate {
         {
             return Ok(true);
         }
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let call = kind
             .calls
@@ -483,7 +502,12 @@ impl Gate {
         let Action::Resolve(resolve) = &command.action else {
             return Ok(());
         };
-        let mut state = load(scope.table, resolve.user_id, resolve.period)?;
+        let mut state = load(
+            &mut self.decoder,
+            scope.table,
+            resolve.user_id,
+            resolve.period,
+        )?;
         let kind = kind_state(&mut state, resolve.kind, scope.now);
         let unknown = kind
             .calls
@@ -667,7 +691,7 @@ impl Gate {
             else {
                 continue;
             };
-            let mut state = load(scope.table, id.user_id, id.period)?;
+            let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
             let kind = kind_state(&mut state, id.kind, scope.now);
             let rule = self.rules.get(channel.index()).copied();
             let deadline_at = scope
@@ -845,7 +869,7 @@ impl Gate {
         reason: &str,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
             self.finish(id);
@@ -882,7 +906,7 @@ impl Gate {
         attempt: Attempt,
         scope: &mut Scope<'_>,
     ) -> Result<Option<(u16, Certainty)>, OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
             self.finish(id);
@@ -968,7 +992,7 @@ impl Gate {
     }
 
     fn settle_doubt(&mut self, id: CallId, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
             self.finish(id);
@@ -1008,7 +1032,7 @@ impl Gate {
         how: Conclude,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let call = kind
             .calls
@@ -1090,14 +1114,19 @@ enum Conclude {
     Operator,
 }
 
-fn load(table: &dyn Table, user: UserId, period: Period) -> Result<SendState, OperatorError> {
+fn load(
+    decoder: &mut codec::Decoder<SendState>,
+    table: &dyn Table,
+    user: UserId,
+    period: Period,
+) -> Result<SendState, OperatorError> {
     match table.get(state_key(user, period).as_bytes()) {
         None => Ok(SendState {
             user_id: user,
             period,
             kinds: Vec::new(),
         }),
-        Some(bytes) => codec::decode(bytes).map_err(|error| {
+        Some(bytes) => decoder.decode(bytes).map_err(|error| {
             OperatorError::Stop(format!(
                 "a send state cannot be read, so nothing may be sent: {error}"
             ))

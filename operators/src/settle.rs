@@ -107,6 +107,7 @@ pub struct Settle {
     portion_users: usize,
     packer: Packer,
     scratch: Vec<u8>,
+    subscribers: codec::Decoder<Subscriber>,
     /// What happened since the start.
     pub counts: Counts,
 }
@@ -158,8 +159,16 @@ impl Settle {
             portion_users: PORTION_USERS,
             packer: Packer::default(),
             scratch: Vec::new(),
+            subscribers: codec::Decoder::new(),
             counts: Counts::default(),
         })
+    }
+
+    /// With a decoder for what it looks up of `subscribers`.
+    #[must_use]
+    pub fn with_decoder(mut self, subscribers: codec::Decoder<Subscriber>) -> Self {
+        self.subscribers = subscribers;
+        self
     }
 
     /// With portions of so many users, at least 1: a small one keeps steps short, and lets a test
@@ -576,8 +585,10 @@ impl Settle {
                 profile.offset
             )));
         };
-        let subscriber: Subscriber =
-            codec::decode(&row).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        let subscriber = self
+            .subscribers
+            .decode(&row)
+            .map_err(|error| OperatorError::Stop(error.to_string()))?;
         let mut frozen = Frozen {
             catalog: pending.close.catalog_digest,
             plan: subscriber.plan.clone(),

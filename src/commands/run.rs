@@ -11,7 +11,6 @@ use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::Channel;
-use sealpost_schemas::codec;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
@@ -28,6 +27,7 @@ use crate::host::Role;
 use crate::metrics::Metrics;
 use crate::progress::bar;
 use crate::provider::{self, Providers, WallClock};
+use crate::registry::ValueCodec;
 use crate::sender::Sender;
 use crate::stages::render::RenderProcessor;
 use crate::stages::send::SendProcessor;
@@ -285,6 +285,7 @@ impl Shell<'_> {
         // looked up once here, so that the factory cannot fail
         Settle::new(&time_zone)?;
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SettleProcessor> = Arc::new(move |_| {
             let operator = Settle::new(&time_zone)
@@ -292,6 +293,7 @@ impl Shell<'_> {
             SettleProcessor::new(
                 operator,
                 Arc::clone(&topics),
+                &values,
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
             )
@@ -310,6 +312,7 @@ impl Shell<'_> {
         let templates = TemplateCache::default();
         let policy = config.policy();
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<RenderProcessor> = Arc::new(move |_| {
             let operator = Router::new(
@@ -321,6 +324,7 @@ impl Shell<'_> {
             RenderProcessor::new(
                 operator,
                 Arc::clone(&topics),
+                &values,
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
             )
@@ -344,6 +348,7 @@ impl Shell<'_> {
         let receipts = Receipts {
             log: Arc::clone(&self.deployment.log),
             topic: self.deployment.topics().receipts.clone(),
+            values: self.deployment.values.clone(),
         };
         let sender = Arc::new(Sender::new(
             config,
@@ -354,6 +359,7 @@ impl Shell<'_> {
             Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
         ));
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let values = self.deployment.values.clone();
         let stop = Arc::clone(&self.stop);
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SendProcessor> = Arc::new(move |_| {
@@ -361,6 +367,7 @@ impl Shell<'_> {
             SendProcessor::new(
                 operator,
                 Arc::clone(&topics),
+                &values,
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
                 Arc::clone(&stop),
@@ -453,6 +460,7 @@ fn window(config: &Config) -> usize {
 struct Receipts {
     log: Arc<dyn Log>,
     topic: Topic,
+    values: ValueCodec,
 }
 
 impl Receipts {
@@ -478,9 +486,13 @@ impl Receipts {
             provider_message_id,
             updated_at: now(),
         };
-        let written = codec::encode(&receipt)
+        let mut value = Vec::new();
+        let written = self
+            .values
+            .receipt_encoder()
+            .encode(&receipt, &mut value)
             .map_err(anyhow::Error::from)
-            .and_then(|value| {
+            .and_then(|()| {
                 let mut batch = Batch::default();
                 batch.push(
                     user_period_key(id.user_id, id.period).as_bytes(),
