@@ -333,7 +333,29 @@ impl Shell<'_> {
         self.start(&self.deployment.pipeline.render, &factory, &performer)
     }
 
+    /// Offsets without the send state that belongs to them: whoever went on from there would
+    /// send again what was sent before them, should it ever be read again.
+    fn refuse_lost_send_state(&self) -> Result<()> {
+        let (deployment, topics) = (self.deployment, self.deployment.topics());
+        let group = &deployment.pipeline.send.group;
+        for shard in deployment.shards() {
+            let committed = deployment
+                .log
+                .committed(group, &topics.dispatches, shard)?
+                .unwrap_or_default();
+            if committed.0 > 0 && deployment.log.bounds(&topics.send_state, shard)?.end.0 == 0 {
+                bail!(
+                    "partition {shard} of {} was read up to offset {committed}, but {} is empty: the send state is lost, and nobody would know what was sent; restore the topic from a copy before sending",
+                    topics.dispatches,
+                    topics.send_state
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn send(&self, runtime: &tokio::runtime::Runtime) -> Result<(RunningStage, Arc<Sender>)> {
+        self.refuse_lost_send_state()?;
         let config = &self.deployment.config;
         let wall_clock: WallClock = Arc::new(now);
         let providers = provider::build(

@@ -124,7 +124,8 @@ impl<C: ConsumerContext + 'static> Partition<C> {
     }
 
     /// Everything before it was taken from the queue, or is no record: a marker that was come by
-    /// counts. `None` before anything was taken since the start.
+    /// counts. `None` before anything was taken since the start. Right after an [`Item::End`] was
+    /// taken it is one too far: librdkafka takes the end for a record.
     pub(super) fn position(&self) -> Option<Offset> {
         let mut list = TopicPartitionList::new();
         // SAFETY: the topic handle is ours and alive, its name lives as long.
