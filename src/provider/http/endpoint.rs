@@ -77,10 +77,13 @@ impl Endpoint {
             Some('?') => format!("/{path}"),
             Some(_) => path.to_owned(),
         };
-        let port = authority.port_u16().unwrap_or(match scheme {
-            Scheme::Plain => 80,
-            Scheme::Tls => 443,
-        });
+        let port = match authority.as_str().strip_prefix(host) {
+            Some("") => match scheme {
+                Scheme::Plain => 80,
+                Scheme::Tls => 443,
+            },
+            _ => authority.port_u16().ok_or(EndpointError::Form)?,
+        };
         let endpoint = Self {
             scheme,
             host: host.trim_matches(['[', ']']).to_owned(),

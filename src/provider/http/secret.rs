@@ -118,7 +118,8 @@ impl Visitor<'_> for TextOnly {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextOnly)
+        // not `deserialize_str`: some formats then refuse other types by themselves, and show them
+        deserializer.deserialize_any(TextOnly)
     }
 }
 
