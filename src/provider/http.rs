@@ -53,6 +53,8 @@ use super::{Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// How often it is told at most that the provider is not reached.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// See the module.
@@ -79,8 +81,8 @@ struct Desk {
 #[derive(Default)]
 struct Standing {
     parking: Parking,
-    /// Why it was not reached the last time, if it was not.
-    unreached: Option<&'static str>,
+    /// When it was last told that the provider is not reached.
+    told_at: Option<Duration>,
 }
 
 impl Http {
@@ -274,17 +276,8 @@ impl Desk {
             }
             Answer::NoAnswer(_) | Answer::NotStarted => Sign::None,
         };
-        let (change, unreached) = {
-            let mut standing = self.standing();
-            (
-                standing.parking.learn(sign, self.now()),
-                standing.unreached.take(),
-            )
-        };
+        let change = self.standing().parking.learn(sign, self.now());
         let channel = self.channel;
-        if unreached.is_some() {
-            tracing::info!(%channel, "the provider is reached again");
-        }
         match change {
             Change::Parked(reason) => tracing::error!(
                 %channel,
@@ -299,13 +292,25 @@ impl Desk {
         }
     }
 
-    /// Says that the provider is not reached, when that begins.
+    /// Says that the provider is not reached, now and then.
     fn not_reached(&self, reason: &'static str) {
-        let before = self.standing().unreached.replace(reason);
-        if before.is_none() {
-            let channel = self.channel;
-            tracing::warn!(%channel, reason, "the provider is not reached: calls are repeated, then their channel has failed");
+        let now = self.now();
+        {
+            let mut standing = self.standing();
+            if standing
+                .told_at
+                .is_some_and(|told_at| now < told_at + TELL_EVERY)
+            {
+                return;
+            }
+            standing.told_at = Some(now);
         }
+        let channel = self.channel;
+        tracing::warn!(
+            %channel,
+            reason,
+            "the provider is not reached: its calls are repeated, up to policy.attempts_per_channel; then their channel has failed"
+        );
     }
 }
 

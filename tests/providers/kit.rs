@@ -1,8 +1,8 @@
 //! The provider written apart, as a process of its own: this test binary, started again.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use sealpost_providerkit::ledger::{self, Line};
 use tempfile::TempDir;
@@ -12,6 +12,8 @@ const ARGUMENTS: &str = "SEALPOST_TEST_PROVIDER";
 /// See the module. Ends with whoever started it.
 pub(crate) struct Kit {
     child: Child,
+    /// Kept open: the harness speaks up now and then, and ends where nobody can hear it.
+    _says: Lines<BufReader<ChildStdout>>,
     folder: TempDir,
     port: u16,
 }
@@ -30,14 +32,16 @@ impl Kit {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let says = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut says = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = says
+            .by_ref()
             .map(Result::unwrap)
             // the harness's own words may stand before it on the line
             .find_map(|line| line.split_once("listening on 127.0.0.1:")?.1.parse().ok())
             .expect("it listens");
         Self {
             child,
+            _says: says,
             folder,
             port,
         }

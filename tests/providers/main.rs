@@ -13,6 +13,7 @@ mod breaks;
 mod desk;
 mod kept_alive;
 mod kit;
+mod parked;
 mod raw;
 #[path = "../end_to_end/records.rs"]
 #[allow(dead_code, reason = "shared with another program of tests")]

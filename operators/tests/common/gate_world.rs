@@ -543,7 +543,7 @@ impl World {
         } {
             // also a key that it has: whatever stands before the provider may not know that
             0 => (false, Answer::Refused("refused")),
-            0..=3 => (true, accepted),
+            1..=3 => (true, accepted),
             4 => (false, busy),
             5 => (false, Answer::NoAnswer("timeout")),
             6 | 7 => (true, Answer::NoAnswer("reset")),
