@@ -10,6 +10,7 @@ use sealpost_schemas::Channel;
 use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
 
+pub use crate::provider::http::settings::ProviderHttpConfig;
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
 
 /// Everything that can be set.
@@ -298,21 +299,6 @@ pub enum ProviderKind {
     Smtp,
 }
 
-/// `[channels.NAME.http]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderHttpConfig {
-    /// Where messages are posted.
-    pub url: String,
-    /// After this long without an answer a call is in doubt.
-    #[serde(default = "timeout_ms_default")]
-    pub timeout_ms: u64,
-}
-
-const fn timeout_ms_default() -> u64 {
-    5_000
-}
-
 /// `[windows]`
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -378,6 +364,13 @@ impl Config {
         if let Some(folder) = file.and_then(Path::parent) {
             config.keys.file = folder.join(&config.keys.file);
             config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
+            for http in config
+                .channels
+                .values_mut()
+                .filter_map(|it| it.http.as_mut())
+            {
+                http.ca_file = http.ca_file.take().map(|ca_file| folder.join(ca_file));
+            }
         }
         Ok(config)
     }
@@ -417,6 +410,9 @@ impl Config {
         for (channel, settings) in &self.channels {
             if settings.max_in_flight == 0 {
                 bail!("channels.{channel}.max_in_flight must be at least 1");
+            }
+            if let Some(http) = &settings.http {
+                http.check(*channel)?;
             }
             if settings.rate_per_second == Some(0) {
                 bail!(

@@ -16,8 +16,8 @@
 //! - An input record counts as finished only when its outcome is written; everything before the
 //!   first unfinished one is done.
 //! - A call in doubt is settled as its provider allows, never moved to another channel, and
-//!   never made again blindly. A repeat that was not accepted says nothing of the call in doubt
-//!   before it.
+//!   never made again blindly. A repeat that was not accepted, or refused, says nothing of the
+//!   call in doubt before it.
 //!
 //! # What the state says of a call without an outcome
 //! `sending`: it may be on the line. Any other state: it is known to be off the line and not taken,
@@ -39,6 +39,10 @@ use crate::table::{OperatorError, Table};
 
 /// Dispatches that one portion of timers moves.
 const PORTION: usize = 1_000;
+
+/// The reason on a receipt that is the answer to one call, which came to a process that no longer
+/// owned its shard.
+pub const LATE_ANSWER: &str = "late-answer";
 
 /// What a channel's provider can promise, and the times that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -450,8 +454,13 @@ impl Gate {
             version: receipt.version,
             channel: receipt.channel,
         };
-        // only the last call of a key speaks for the key, unless one says that it was taken
-        if receipt.outcome != Outcome::Sent && self.called_since(id, receipt.updated_at, scope)? {
+        // only the last call of a key speaks for the key, unless one says that it was taken; and
+        // how one call ended does not settle a doubt about another
+        let late_answer = receipt.reason.as_deref() == Some(LATE_ANSWER);
+        if receipt.outcome != Outcome::Sent
+            && (self.called_since(id, receipt.updated_at, scope)?
+                || late_answer && doubted(&mut self.decoder, id, scope)?)
+        {
             self.counts.dropped += 1;
             return Ok(());
         }
@@ -811,6 +820,15 @@ impl Gate {
         match answer {
             // taken care of above
             Answer::Accepted { .. } => Ok(()),
+            // a repeat that is refused says nothing of the call in doubt before it either
+            Answer::Refused(_) if doubted(&mut self.decoder, id, scope)? => self.conclude(
+                id,
+                Outcome::Unknown,
+                "in-doubt",
+                None,
+                Conclude::Call,
+                scope,
+            ),
             Answer::Refused(reason) => {
                 self.conclude(id, Outcome::Failed, reason, None, Conclude::Call, scope)
             }
@@ -1162,6 +1180,24 @@ fn open_call(kind: &mut KindState, id: CallId) -> Option<&mut Call> {
     kind.calls.iter_mut().find(|call| {
         (call.version, call.channel) == (id.version, id.channel) && call.outcome.is_none()
     })
+}
+
+/// Whether a call of the key is unknown, or an earlier one than that which is open is in doubt.
+fn doubted(
+    decoder: &mut codec::Decoder<SendState>,
+    id: CallId,
+    scope: &mut Scope<'_>,
+) -> Result<bool, OperatorError> {
+    let mut state = load(decoder, scope.table, id.user_id, id.period)?;
+    let kind = kind_state(&mut state, id.kind, scope.now);
+    Ok(kind
+        .calls
+        .iter()
+        .find(|call| (call.version, call.channel) == (id.version, id.channel))
+        .is_some_and(|call| match call.outcome {
+            None => call.reason.is_some(),
+            Some(outcome) => outcome == Outcome::Unknown,
+        }))
 }
 
 fn delivery(id: CallId, call: Option<&Call>, outcome: Outcome, now: Timestamp) -> Delivery {

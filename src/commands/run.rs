@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate};
+use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate, LATE_ANSWER};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_operators::windows::WindowRule;
@@ -243,7 +243,8 @@ fn watch(
         if let Some(server) = server {
             let ready = running
                 .iter()
-                .all(RunningStage::is_ready);
+                .all(RunningStage::is_ready)
+                && sender.is_none_or(|sender| sender.parked().is_none());
             server.set_ready(if ready {
                 crate::http::Ready::Yes
             } else {
@@ -503,7 +504,7 @@ impl Receipts {
             channel: id.channel,
             message_key: id.message_key(),
             outcome,
-            reason: Some("late-answer".to_owned()),
+            reason: Some(LATE_ANSWER.to_owned()),
             attempts: 1,
             provider_message_id,
             updated_at: now(),
