@@ -154,9 +154,10 @@ fn properties<'de, D: Deserializer<'de>>(
         use figment::value::Value;
         let text = match value {
             Value::String(_, text) => text,
-            Value::Num(_, number) => number
-                .to_i128()
-                .map_or_else(|| format!("{}", number.to_f64().unwrap_or_default()), |n| n.to_string()),
+            Value::Num(_, number) => number.to_i128().map_or_else(
+                || format!("{}", number.to_f64().unwrap_or_default()),
+                |n| n.to_string(),
+            ),
             Value::Bool(_, truth) => truth.to_string(),
             Value::Char(_, one) => one.to_string(),
             Value::Dict(_, inner) => {
@@ -399,10 +400,14 @@ impl Config {
         }
         let kafka = &self.log.kafka;
         if self.log.backend == Backend::Kafka && kafka.bootstrap_servers.is_empty() {
-            bail!("log.kafka.bootstrap_servers is not set: name the brokers as host:port,host:port");
+            bail!(
+                "log.kafka.bootstrap_servers is not set: name the brokers as host:port,host:port"
+            );
         }
         if kafka.replication_factor != -1 && !(1..=16).contains(&kafka.replication_factor) {
-            bail!("log.kafka.replication_factor must be from 1 to 16, or -1 for the broker's default");
+            bail!(
+                "log.kafka.replication_factor must be from 1 to 16, or -1 for the broker's default"
+            );
         }
         if kafka.patience <= 0 {
             bail!("log.kafka.patience must be above 0");

@@ -17,8 +17,8 @@ use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
 
 use crate::config::{Backend, Config};
-use crate::kafka::{self, Seat};
 use crate::host::{Host, Opened, Role};
+use crate::kafka::{self, Seat};
 use crate::pipeline::Pipeline;
 use crate::registry::{Consequence, RegistryError, ValueCodec};
 use crate::topics::Topics;

@@ -579,7 +579,8 @@ impl Settle {
             Source::Subscribers,
             user.to_string().as_bytes(),
             profile.offset,
-        )? else {
+        )?
+        else {
             return Err(OperatorError::Stop(format!(
                 "the row of a subscriber at offset {} of `subscribers` is gone although it is the newest: the topic must be compacted, never cut",
                 profile.offset

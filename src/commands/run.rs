@@ -241,9 +241,7 @@ fn watch(
             deployment.compact()?;
         }
         if let Some(server) = server {
-            let ready = running
-                .iter()
-                .all(RunningStage::is_ready)
+            let ready = running.iter().all(RunningStage::is_ready)
                 && sender.is_none_or(|sender| sender.parked().is_none());
             server.set_ready(if ready {
                 crate::http::Ready::Yes

@@ -37,7 +37,10 @@ fn a_configuration_without_brokers_and_properties_of_ours_are_refused() {
 fn a_password_in_a_wrong_form_is_not_repeated() {
     let site = Site::new(&on_kafka("127.0.0.1:1", 2, CHANNELS));
     let mut command = site.command(["status", PERIOD]);
-    command.env("SEALPOST__LOG__KAFKA__PROPERTIES", "sasl.password=hush-hush-4711");
+    command.env(
+        "SEALPOST__LOG__KAFKA__PROPERTIES",
+        "sasl.password=hush-hush-4711",
+    );
     let ended = site.start(&mut command).ended().expect(2);
     assert!(!ended.stderr.contains("hush-hush"), "{}", ended.stderr);
 }
@@ -50,7 +53,11 @@ fn topics_that_do_not_fit_are_told_by_the_setting() {
     let config = on_kafka(kafka.bootstrap(), 3, CHANNELS);
     let site = Site::new(&config);
     let missing = site.run(["topics", "check"]).expect(2);
-    assert!(missing.error_line().contains("topics create"), "{}", missing.stderr);
+    assert!(
+        missing.error_line().contains("topics create"),
+        "{}",
+        missing.stderr
+    );
     site.ok(["topics", "create"]);
     site.ok(["topics", "check"]);
     let described = site.json(["topics", "describe"]);
@@ -77,7 +84,11 @@ fn topics_that_do_not_fit_are_told_by_the_setting() {
         alter(
             kafka.bootstrap(),
             &topic,
-            if name == "usage" { "retention.ms=-1" } else { "cleanup.policy=compact" },
+            if name == "usage" {
+                "retention.ms=-1"
+            } else {
+                "cleanup.policy=compact"
+            },
         );
     }
     site.ok(["topics", "check"]);
@@ -88,7 +99,13 @@ fn alter(bootstrap: &str, topic: &str, setting: &str) {
     let done = sealpost_testkit::java("org.apache.kafka.tools.ConfigCommand")
         .map(|mut command| {
             command
-                .args(["--bootstrap-server", bootstrap, "--alter", "--entity-type", "topics"])
+                .args([
+                    "--bootstrap-server",
+                    bootstrap,
+                    "--alter",
+                    "--entity-type",
+                    "topics",
+                ])
                 .args(["--entity-name", topic, "--add-config", setting])
                 .output()
                 .unwrap()
@@ -108,7 +125,11 @@ fn two_runs_on_one_data_directory_are_refused() {
     let mut run = site.spawn(["run"]);
     site.wait_until_ready(&mut run, port);
     let ended = site.run(["run"]).expect(2);
-    assert!(ended.error_line().contains("--data-dir"), "{}", ended.stderr);
+    assert!(
+        ended.error_line().contains("--data-dir"),
+        "{}",
+        ended.stderr
+    );
     // a command needs no seat
     site.books(PERIOD);
     run.terminate();
@@ -121,7 +142,10 @@ fn a_broker_that_is_away_for_a_while_costs_nothing_but_time() {
         return;
     };
     const USERS: u64 = 2_000;
-    let pace = CHANNELS.replace("[channels.email]\n", "[channels.email]\nrate_per_second = 400\n");
+    let pace = CHANNELS.replace(
+        "[channels.email]\n",
+        "[channels.email]\nrate_per_second = 400\n",
+    );
     let site = Site::new(&on_kafka(cluster.bootstrap(), 3, &pace));
     site.prepare(USERS);
     let run = site.spawn(["run", "--drain"]);
@@ -131,7 +155,11 @@ fn a_broker_that_is_away_for_a_while_costs_nothing_but_time() {
     cluster.down(node).unwrap();
     // a command does not wait for long
     let ended = site.run(["status", PERIOD]).expect(1);
-    assert!(ended.error_line().contains("does not answer"), "{}", ended.stderr);
+    assert!(
+        ended.error_line().contains("does not answer"),
+        "{}",
+        ended.stderr
+    );
     std::thread::sleep(Duration::from_secs(20));
     cluster.up(node).unwrap();
     run.ended().expect(0);
@@ -177,12 +205,18 @@ fn a_secured_broker_is_used_with_the_right_password_and_refuses_others() {
     assert!(line.contains("sasl.password"), "{line}");
     assert!(!line.contains("not-the-password"), "{line}");
 
-    let ended = with(&properties(User::Stranger)).run(["topics", "create"]).expect(2);
+    let ended = with(&properties(User::Stranger))
+        .run(["topics", "create"])
+        .expect(2);
     let line = ended.error_line();
     assert!(line.contains("permit"), "{line}");
 
     // a client that knows nothing of TLS
     let ended = with("").run(["status", PERIOD]);
     assert_ne!(ended.code(), 0);
-    assert!(ended.error_line().contains(cluster.bootstrap()), "{}", ended.stderr);
+    assert!(
+        ended.error_line().contains(cluster.bootstrap()),
+        "{}",
+        ended.stderr
+    );
 }

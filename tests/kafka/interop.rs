@@ -21,7 +21,9 @@ const USERS: u64 = 200;
 fn places(bootstrap: &str, topic: &str) -> Option<Vec<(String, u32)>> {
     let mut command = kcat().or_not_run("kcat reads the topics")?;
     let read = command
-        .args(["-b", bootstrap, "-C", "-t", topic, "-e", "-q", "-f", "%k %p\n"])
+        .args([
+            "-b", bootstrap, "-C", "-t", topic, "-e", "-q", "-f", "%k %p\n",
+        ])
         .args(["-X", "isolation.level=read_committed"])
         .output()
         .unwrap();
@@ -60,7 +62,11 @@ fn users_are_where_murmur2_says_in_every_topic_and_kcat_finds_them() {
         assert!(found.len() as u64 >= USERS, "{topic}: {}", found.len());
         for (key, place) in found {
             let user = key.split('/').next().unwrap();
-            assert_eq!(shard_of(user.as_bytes(), PARTITIONS).0, place, "{topic}: {key}");
+            assert_eq!(
+                shard_of(user.as_bytes(), PARTITIONS).0,
+                place,
+                "{topic}: {key}"
+            );
         }
     }
     // one copy of each command in every partition
@@ -68,10 +74,16 @@ fn users_are_where_murmur2_says_in_every_topic_and_kcat_finds_them() {
         return;
     };
     let mut by_key: BTreeMap<String, usize> = BTreeMap::new();
-    for (key, _) in commands.into_iter().filter(|(key, _)| !key.starts_with('\0')) {
+    for (key, _) in commands
+        .into_iter()
+        .filter(|(key, _)| !key.starts_with('\0'))
+    {
         *by_key.entry(key).or_default() += 1;
     }
-    assert!(by_key.values().all(|count| *count == PARTITIONS as usize), "{by_key:?}");
+    assert!(
+        by_key.values().all(|count| *count == PARTITIONS as usize),
+        "{by_key:?}"
+    );
 }
 
 #[test]
@@ -108,7 +120,12 @@ fn usage_of_a_java_producer_is_settled_and_python_reads_the_statements() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
     assert!(child.wait().unwrap().success());
 
     site.ok(["close", PERIOD]);
@@ -128,7 +145,11 @@ fn usage_of_a_java_producer_is_settled_and_python_reads_the_statements() {
         .arg(format!("{}statements", prefix(&site)))
         .output()
         .unwrap();
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    assert!(
+        read.status.success(),
+        "{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
     let text = String::from_utf8(read.stdout).unwrap();
     let mut content = 0;
     let mut users = 0;

@@ -9,8 +9,11 @@
     reason = "tests, which share helpers with the end-to-end ones and do not need them all"
 )]
 
+mod chaos;
 mod errors;
 mod interop;
+#[path = "../providers/kit.rs"]
+mod kit;
 mod replay;
 mod same;
 #[path = "../end_to_end/site.rs"]
@@ -52,6 +55,12 @@ fn prefix(site: &site::Site) -> String {
         .find_map(|line| line.strip_prefix("topic_prefix = \""))
         .unwrap();
     line.trim_end_matches('"').to_owned()
+}
+
+/// Says something past the test harness, which would swallow it.
+fn tell(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The files of a folder, by name, that a path holds.

@@ -26,7 +26,11 @@ fn a_replay_of_every_topic_sends_nothing_with_local_disks_and_without() {
     let replayed = |what: &str| {
         site.ok(["replay"]);
         let done = site.drain();
-        assert_eq!(World::read(&site.data()).entries.len(), world.entries.len(), "{what}");
+        assert_eq!(
+            World::read(&site.data()).entries.len(),
+            world.entries.len(),
+            "{what}"
+        );
         assert_eq!(site.books(PERIOD), books, "{what}");
         let dropped = done["dropped"].as_object().unwrap();
         assert!(

@@ -15,10 +15,7 @@ fn both_logs_settle_render_and_send_the_same() {
     let embedded = Site::new(CHANNELS);
     embedded.seed(USERS, &[]);
     let inputs = embedded.path("inputs");
-    let on_kafka = Site::with_keys_of(
-        &embedded,
-        &on_kafka(kafka.bootstrap(), 6, CHANNELS),
-    );
+    let on_kafka = Site::with_keys_of(&embedded, &on_kafka(kafka.bootstrap(), 6, CHANNELS));
     for site in [&embedded, &on_kafka] {
         site.ok(["ingest", inputs.to_str().unwrap()]);
         site.ok(["close", PERIOD]);

@@ -151,11 +151,7 @@ impl RunningStage {
 ///
 /// # Errors
 /// [`LogError`].
-pub fn is_drained(
-    log: &dyn Log,
-    stages: &[RunningStage],
-    now: TimeMs,
-) -> Result<bool, LogError> {
+pub fn is_drained(log: &dyn Log, stages: &[RunningStage], now: TimeMs) -> Result<bool, LogError> {
     // Idle first, ends after: whoever has appended since is seen by the ends, and whatever
     // was idle before and finished at these ends had nothing to make more of.
     for _ in 0..2 {

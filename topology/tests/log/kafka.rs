@@ -68,7 +68,8 @@ impl Harness for Kafka {
     fn abort_next_commit(&self) -> Support {
         // whoever starts with a member's id takes its transactions away
         let log = self.log.as_ref().unwrap();
-        log.fence(&log.transactional_id(&self.group("group"), 0)).unwrap();
+        log.fence(&log.transactional_id(&self.group("group"), 0))
+            .unwrap();
         Support::Done
     }
 

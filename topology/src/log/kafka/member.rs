@@ -505,7 +505,10 @@ impl KafkaMember {
             .filter(|(topic, shard)| self.changelogs.contains(topic) && self.owned.contains(shard))
             .cloned()
             .collect();
-        let asked: Vec<_> = followed.iter().map(|(topic, shard)| (topic, *shard)).collect();
+        let asked: Vec<_> = followed
+            .iter()
+            .map(|(topic, shard)| (topic, *shard))
+            .collect();
         Ok(self.log.ends(&asked)?.into_iter().collect())
     }
 
@@ -529,7 +532,13 @@ impl KafkaMember {
     }
 
     /// Copies what was read of a table.
-    fn copy(&self, topic: &Topic, shard: Shard, from: Offset, read: &RecordBatch) -> Result<(), LogError> {
+    fn copy(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+        read: &RecordBatch,
+    ) -> Result<(), LogError> {
         match &self.log.0.mirror {
             Some(mirror) if self.tables.contains(topic) => {
                 // nothing was read of it here yet: it begins where it was left
