@@ -184,13 +184,10 @@ impl Service {
     /// When the ledger cannot be written.
     pub fn asked(&self, key: &str) -> io::Result<u16> {
         let mut all = self.known();
-        let (nth, accepted) = match all.get_mut(key) {
-            Some(known) => {
-                known.questions += 1;
-                (known.questions, known.accepted)
-            }
-            None => (1, false),
-        };
+        // also of a key that was never called: each question is drawn anew
+        let known = all.entry(key.to_owned()).or_default();
+        known.questions += 1;
+        let (nth, accepted) = (known.questions, known.accepted);
         let drawn = draw(self.behaviour.seed.wrapping_add(2), key, nth) >> 11;
         let status = match accepted {
             _ if (drawn as f64 / (1_u64 << 53) as f64) < self.behaviour.status_faults => 500,

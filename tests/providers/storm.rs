@@ -47,7 +47,7 @@ fn config(kit: &Kit, promise: Promise) -> String {
         // a late call is taken 0.9 s after it came: within the grace, beyond the time-out
         text.push_str(&format!(
             "[channels.{channel}]\nprovider = \"http\"\nmax_in_flight = 200\nstart_within_ms = 500\n\
-             provider_grace_ms = 3000\nbackoff_ms = 50\ndedupes = {dedupes}\n\
+             provider_grace_ms = 3000\nbackoff_ms = 10\ndedupes = {dedupes}\n\
              [channels.{channel}.http]\nurl = \"{url}\"\ntimeout_ms = 400\n\
              headers = {{ Authorization = \"Bearer ${{STORM_TOKEN}}\" }}\n"
         ));
