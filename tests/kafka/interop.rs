@@ -92,8 +92,16 @@ fn usage_of_a_java_producer_is_settled_and_python_reads_the_statements() {
         return;
     };
     let site = Site::new(&on_kafka(kafka.bootstrap(), PARTITIONS, CHANNELS));
-    site.seed(USERS, &[]);
-    site.ok(["ingest", "inputs/subscribers.parquet"]);
+    let mut people = "user_id,name,email,phone,plan\n".to_owned();
+    for user in 0..USERS {
+        writeln!(
+            people,
+            "{user},홍길동,user{user}@example.com,010-0000-{user:04},PLN-043"
+        )
+        .unwrap();
+    }
+    site.file("people.csv", people);
+    site.ok(["ingest", "people.csv"]);
     // each user buys content for 1,000 won and their number
     let mut lines = String::new();
     for user in 0..USERS {
