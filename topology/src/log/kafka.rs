@@ -249,11 +249,20 @@ impl KafkaLog {
                     .iter()
                     .map(|(topic, shard)| (*topic, *shard, place)),
             );
-            let answer = meta.offsets_for_times(asked, CALL)?;
-            for element in answer.elements() {
-                element.error()?;
+            let answered = meta.offsets_for_times(asked, CALL).and_then(|answer| {
+                for element in answer.elements() {
+                    element.error()?;
+                }
+                Ok(answer)
+            });
+            if answered.is_err() {
+                // it asks whom it last knew as leader until somebody looks who is now
+                let topics: BTreeSet<_> = partitions.iter().map(|(topic, _)| *topic).collect();
+                for topic in topics {
+                    let _ = meta.fetch_metadata(Some(topic.name()), CALL);
+                }
             }
-            Ok(answer)
+            answered
         })?;
         Ok(by_partition(&answer)
             .into_iter()

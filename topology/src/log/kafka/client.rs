@@ -340,7 +340,11 @@ pub(super) const fn consequence(code: RDKafkaErrorCode) -> Consequence {
         | Code::InProgress
         | Code::PreviousInProgress
         | Code::Outdated
-        | Code::DestroyBroker => Consequence::Retry,
+        | Code::DestroyBroker
+        // of topics that were there: a broker that comes up does not know them at once
+        | Code::UnknownPartition
+        | Code::UnknownTopic
+        | Code::UnknownTopicOrPartition => Consequence::Retry,
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::SSL

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client::Consumer;
+use super::client::{Consequence, Consumer, consequence};
 use super::ffi::{Bell, Item, Partition};
 use crate::batch::{Batch, Record, RecordBatch};
 use crate::types::{Offset, Shard, TimeMs, Topic};
@@ -118,6 +118,8 @@ impl Cursor {
                     next = next.max(end);
                     told_end = Some(end);
                 }
+                // librdkafka goes on by itself
+                Item::Failed(code) if consequence(code) == Consequence::Retry => {}
                 Item::Failed(code) => failed = Some(code),
             });
             patience = Duration::ZERO;
