@@ -17,6 +17,7 @@ use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
 
 use crate::config::{Backend, Config};
+use crate::generation;
 use crate::kafka::{self, Seat};
 use crate::host::{Host, Opened, Role};
 use crate::pipeline::Pipeline;
@@ -75,6 +76,7 @@ impl Deployment {
                     Role::Command => None,
                 };
                 let log = kafka::open(&config, data_dir, seat.as_ref())?;
+                generation::check(&config, &log)?;
                 (Arc::new(log) as Arc<dyn Log>, Opening::Kafka(seat))
             }
         };

@@ -7,6 +7,7 @@ pub mod config;
 pub mod deployment;
 pub mod door;
 pub mod host;
+pub mod generation;
 pub mod kafka;
 pub mod http;
 pub mod metrics;

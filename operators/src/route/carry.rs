@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn a_retry_that_runs_is_unfinished_and_one_that_ran_is_every_shards() {
-        let policy = Policy { channels: vec![Channel::Email], attempts_per_channel: 3 };
+        let policy = Policy {
+            channels: vec![Channel::Email],
+            attempts_per_channel: 3,
+        };
         let key = retry_key(Period::new(2026, 1).unwrap());
         let entry = |running| pack_retry(Version(1), &policy, running);
         assert_eq!(owner(&key, &entry(Running::Yes)), Some(Owner::Unfinished));
@@ -84,7 +87,10 @@ mod tests {
             period: Period::new(2026, 1).unwrap(),
             kind: Kind::Bill,
         };
-        let policy = Policy { channels: vec![Channel::Sms], attempts_per_channel: 2 };
+        let policy = Policy {
+            channels: vec![Channel::Sms],
+            attempts_per_channel: 2,
+        };
         let mut route = Route {
             statement: 5,
             version: Version(1),

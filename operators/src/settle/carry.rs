@@ -30,7 +30,10 @@ pub fn owner(key: &[u8]) -> Option<Owner> {
 /// Of whom and of when an entry holds what a bill was made of; `None` if it is another entry.
 #[must_use]
 pub fn billed(key: &[u8]) -> Option<(UserId, Period)> {
-    let (user, months) = key.first().filter(|first| **first == b'f').and_then(|_| numbered(key))?;
+    let (user, months) = key
+        .first()
+        .filter(|first| **first == b'f')
+        .and_then(|_| numbered(key))?;
     Some((user, Period::from_months(months).ok()?))
 }
 
@@ -40,8 +43,9 @@ pub fn events(key: &[u8], value: &[u8]) -> impl Iterator<Item = (UserId, Period,
         Some(b'e') => numbered(key).map(|(user, _)| user),
         _ => None,
     };
-    user.into_iter()
-        .flat_map(move |user| Seen::read_all(value).map(move |seen| (user, seen.period, seen.offset)))
+    user.into_iter().flat_map(move |user| {
+        Seen::read_all(value).map(move |seen| (user, seen.period, seen.offset))
+    })
 }
 
 /// An entry with its pointers set again: `subscriber` tells where the row of a user lies now,
@@ -139,7 +143,10 @@ mod tests {
     #[test]
     fn only_the_pointers_of_an_account_change() {
         let account = Account {
-            profile: Some(ProfileAt { offset: 5, active: true }),
+            profile: Some(ProfileAt {
+                offset: 5,
+                active: true,
+            }),
             chunks: (1, 3),
             credit: Won(42),
             open: Vec::new(),
@@ -150,7 +157,10 @@ mod tests {
         let key = account_key(user());
         let moved = repointed(&key, table.get(&key).unwrap(), &|_| Some(9), &|_| None).unwrap();
         let mut expected = account;
-        expected.profile = Some(ProfileAt { offset: 9, active: true });
+        expected.profile = Some(ProfileAt {
+            offset: 9,
+            active: true,
+        });
         assert_eq!(Account::unpack(&moved), Some(expected));
         let gone = repointed(&key, table.get(&key).unwrap(), &|_| None, &|_| None);
         assert_eq!(gone, Err(CarryError::Gone));
@@ -159,12 +169,19 @@ mod tests {
     #[test]
     fn events_point_to_where_their_records_lie_now_or_nowhere() {
         let mut chunk = Vec::new();
-        let seen = Seen { id: 1, content: 2, period: Period::new(2026, 1).unwrap(), offset: 30 };
+        let seen = Seen {
+            id: 1,
+            content: 2,
+            period: Period::new(2026, 1).unwrap(),
+            offset: 30,
+        };
         seen.put(&mut chunk);
         Seen { offset: 31, ..seen }.put(&mut chunk);
         let key = chunk_key(user(), 0);
-        let moved =
-            repointed(&key, &chunk, &|_| None, &|offset| (offset == 30).then_some(4)).unwrap();
+        let moved = repointed(&key, &chunk, &|_| None, &|offset| {
+            (offset == 30).then_some(4)
+        })
+        .unwrap();
         let offsets: Vec<_> = events(&key, &moved).map(|(_, _, offset)| offset).collect();
         assert_eq!(offsets, [4, NOWHERE]);
     }
