@@ -31,6 +31,14 @@ impl Side {
         let mut config = config.clone();
         config.log.topic_prefix = prefix.to_owned();
         config.log.partitions = partitions;
+        // partitions are read one after the other, to their ends: a fetch that waits for records at
+        // one end keeps the next partition waiting
+        config
+            .log
+            .kafka
+            .properties
+            .entry("fetch.wait.max.ms".to_owned())
+            .or_insert_with(|| "5".to_owned());
         Ok(Self {
             prefix: prefix.to_owned(),
             log: kafka::open_alone(&config)?,
