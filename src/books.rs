@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
-use sealpost_schemas::codec;
 use sealpost_schemas::record::{
     Action, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement, Subscriber,
     SubscriberStatus,
@@ -16,7 +15,7 @@ use sealpost_schemas::record::{
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
 use sealpost_topology::types::Shard;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, readable};
 
 /// Calls of a channel by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -97,12 +96,13 @@ impl Books {
         };
         let mut by_channel = [ChannelBooks::default(); Channel::ALL.len()];
         let mut next_held: Option<Timestamp> = None;
+        let mut decoder = deployment.values.decoder::<Statement>();
         for shard in deployment.shards() {
             books.subscribers += active_subscribers(deployment, shard)?;
             let mut statements = HashSet::new();
             deployment.scan(&topics.statements, shard, |_, key, value| {
                 if key.ends_with(suffix.as_bytes()) && statements.insert(key.to_vec()) {
-                    let statement: Statement = codec::decode(value)?;
+                    let statement = decoder.decode(value)?;
                     books.total_won = Won(books.total_won).add(statement.total_won)?.0;
                 }
                 Ok(())
@@ -191,15 +191,17 @@ pub fn send_states(
         }
         Ok(())
     })?;
+    let mut decoder = deployment.values.decoder();
     last.into_iter()
-        .map(|(key, value)| Ok((key, codec::decode(&value)?)))
+        .map(|(key, value)| Ok((key, decoder.decode(&value)?)))
         .collect()
 }
 
 fn active_subscribers(deployment: &Deployment, shard: Shard) -> Result<u64> {
     let mut active: HashSet<UserId> = HashSet::new();
+    let mut decoder = deployment.values.decoder::<Subscriber>();
     deployment.scan(&deployment.topics().subscribers, shard, |_, _, value| {
-        if let Ok(subscriber) = codec::decode::<Subscriber>(value) {
+        if let Some(subscriber) = readable(decoder.decode(value))? {
             match subscriber.status {
                 SubscriberStatus::Active => active.insert(subscriber.user_id),
                 SubscriberStatus::Withdrawn => active.remove(&subscriber.user_id),
@@ -220,9 +222,11 @@ pub type DeadLetterId = (String, String, i32, i64);
 pub fn dead_letters(deployment: &Deployment) -> Result<Vec<DeadLetter>> {
     let mut letters: BTreeMap<DeadLetterId, (usize, DeadLetter)> = BTreeMap::new();
     let mut came = 0;
+    let mut decoder = deployment.values.decoder::<DeadLetter>();
+    let mut marks = deployment.values.decoder::<Requeued>();
     for shard in deployment.shards() {
         deployment.scan(&deployment.topics().dead_letters, shard, |_, _, value| {
-            if let Ok(letter) = codec::decode::<DeadLetter>(value) {
+            if let Some(letter) = readable(decoder.decode(value))? {
                 let id = (
                     letter.stage.clone(),
                     letter.source.clone(),
@@ -231,7 +235,7 @@ pub fn dead_letters(deployment: &Deployment) -> Result<Vec<DeadLetter>> {
                 );
                 letters.entry(id).or_insert((came, letter));
                 came += 1;
-            } else if let Ok(mark) = codec::decode::<Requeued>(value) {
+            } else if let Some(mark) = readable(marks.decode(value))? {
                 letters.remove(&(mark.stage, mark.source, mark.partition, mark.position));
             }
             Ok(())

@@ -14,6 +14,7 @@ mod retry;
 mod run;
 mod seed;
 mod status;
+mod topics;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -100,6 +101,9 @@ enum Command {
     Replay(replay::Arguments),
     /// Carry a deployment on Kafka over to more or fewer partitions
     Repartition(repartition::Arguments),
+    /// The topics on Kafka
+    #[command(subcommand)]
+    Topics(topics::Command),
     /// Print the graph of stages, topics and stores
     Topology {
         /// As a Mermaid flowchart
@@ -172,6 +176,7 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::DeadLetters(command) => dead_letters::execute(&scene, &command),
         Command::Replay(arguments) => replay::execute(&scene, &arguments),
         Command::Repartition(arguments) => repartition::execute(&scene, &arguments),
+        Command::Topics(command) => topics::execute(&scene, command),
         Command::Topology { mermaid } => {
             let graph = Pipeline::new(Topics::new(&scene.config.log.topic_prefix)).graph();
             let text = if mermaid {

@@ -10,6 +10,9 @@ use sealpost_schemas::Channel;
 use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
 
+pub use crate::provider::http::settings::ProviderHttpConfig;
+use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +21,8 @@ pub struct Config {
     pub time_zone: String,
     /// The log.
     pub log: LogConfig,
+    /// The schema registry; without one, values are in single-object encoding.
+    pub schema_registry: Option<SchemaRegistryConfig>,
     /// The key ring.
     pub keys: KeysConfig,
     /// The tariff catalogue.
@@ -39,6 +44,7 @@ impl Default for Config {
         Self {
             time_zone: "Asia/Seoul".to_owned(),
             log: LogConfig::default(),
+            schema_registry: None,
             keys: KeysConfig::default(),
             catalog: CatalogConfig::default(),
             policy: PolicyConfig::default(),
@@ -148,9 +154,10 @@ fn properties<'de, D: Deserializer<'de>>(
         use figment::value::Value;
         let text = match value {
             Value::String(_, text) => text,
-            Value::Num(_, number) => number
-                .to_i128()
-                .map_or_else(|| format!("{}", number.to_f64().unwrap_or_default()), |n| n.to_string()),
+            Value::Num(_, number) => number.to_i128().map_or_else(
+                || format!("{}", number.to_f64().unwrap_or_default()),
+                |n| n.to_string(),
+            ),
             Value::Bool(_, truth) => truth.to_string(),
             Value::Char(_, one) => one.to_string(),
             Value::Dict(_, inner) => {
@@ -293,21 +300,6 @@ pub enum ProviderKind {
     Smtp,
 }
 
-/// `[channels.NAME.http]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderHttpConfig {
-    /// Where messages are posted.
-    pub url: String,
-    /// After this long without an answer a call is in doubt.
-    #[serde(default = "timeout_ms_default")]
-    pub timeout_ms: u64,
-}
-
-const fn timeout_ms_default() -> u64 {
-    5_000
-}
-
 /// `[windows]`
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -363,7 +355,8 @@ impl Config {
             figment = figment.merge(Toml::file(file));
         }
         let mut config: Self = figment
-            .merge(Env::prefixed("SEALPOST__").split("__"))
+            .merge(Env::prefixed("SEALPOST__").filter(is_plain).split("__"))
+            .merge(password_from_environment())
             .extract()
             .map_err(|error| anyhow::anyhow!("{}", one_line(&error.to_string())))
             .context("the configuration cannot be used")?;
@@ -372,6 +365,13 @@ impl Config {
         if let Some(folder) = file.and_then(Path::parent) {
             config.keys.file = folder.join(&config.keys.file);
             config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
+            for http in config
+                .channels
+                .values_mut()
+                .filter_map(|it| it.http.as_mut())
+            {
+                http.ca_file = http.ca_file.take().map(|ca_file| folder.join(ca_file));
+            }
         }
         Ok(config)
     }
@@ -392,15 +392,22 @@ impl Config {
         if self.policy.attempts_per_channel == 0 {
             bail!("policy.attempts_per_channel must be at least 1");
         }
+        if let Some(registry) = &self.schema_registry {
+            registry.check()?;
+        }
         if !(1..=1024).contains(&self.log.partitions) {
             bail!("log.partitions must be from 1 to 1024");
         }
         let kafka = &self.log.kafka;
         if self.log.backend == Backend::Kafka && kafka.bootstrap_servers.is_empty() {
-            bail!("log.kafka.bootstrap_servers is not set: name the brokers as host:port,host:port");
+            bail!(
+                "log.kafka.bootstrap_servers is not set: name the brokers as host:port,host:port"
+            );
         }
         if kafka.replication_factor != -1 && !(1..=16).contains(&kafka.replication_factor) {
-            bail!("log.kafka.replication_factor must be from 1 to 16, or -1 for the broker's default");
+            bail!(
+                "log.kafka.replication_factor must be from 1 to 16, or -1 for the broker's default"
+            );
         }
         if kafka.patience <= 0 {
             bail!("log.kafka.patience must be above 0");
@@ -408,6 +415,9 @@ impl Config {
         for (channel, settings) in &self.channels {
             if settings.max_in_flight == 0 {
                 bail!("channels.{channel}.max_in_flight must be at least 1");
+            }
+            if let Some(http) = &settings.http {
+                http.check(*channel)?;
             }
             if settings.rate_per_second == Some(0) {
                 bail!(

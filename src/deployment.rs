@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use sealpost_operators::render::TemplateSet;
 use sealpost_schemas::catalog::Catalog;
-use sealpost_schemas::codec;
+use sealpost_schemas::codec::CodecError;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Action, Command};
 use sealpost_schemas::{Timestamp, UserId};
@@ -18,9 +18,10 @@ use zeroize::Zeroizing;
 
 use crate::config::{Backend, Config};
 use crate::generation;
-use crate::kafka::{self, Seat};
 use crate::host::{Host, Opened, Role};
+use crate::kafka::{self, Seat};
 use crate::pipeline::Pipeline;
+use crate::registry::{Consequence, RegistryError, ValueCodec};
 use crate::topics::Topics;
 use crate::usage_error::{UsageError, usage};
 
@@ -34,6 +35,8 @@ pub struct Deployment {
     pub pipeline: Pipeline,
     /// The log.
     pub log: Arc<dyn Log>,
+    /// How values on its topics are encoded and decoded.
+    pub values: ValueCodec,
     /// Keeps the log open.
     opened: Opening,
 }
@@ -64,7 +67,11 @@ impl Deployment {
     /// # Errors
     /// When the directory cannot be used, or is in use by another `run`.
     pub fn open(config: Config, data_dir: &Path, role: Role) -> Result<Self> {
-        let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
+        let topics = Topics::new(&config.log.topic_prefix);
+        // first: with a schema that the registry refuses, nothing may be written
+        let values =
+            ValueCodec::open(config.schema_registry.as_ref(), &topics).map_err(registry_error)?;
+        let pipeline = Pipeline::new(topics);
         let (log, opened) = match config.log.backend {
             Backend::Embedded => {
                 let opened = Host::open(data_dir, role, config.log.partitions, Arc::new(now_ms))?;
@@ -92,6 +99,7 @@ impl Deployment {
             data_dir: data_dir.to_owned(),
             pipeline,
             log,
+            values,
             opened,
         })
     }
@@ -161,6 +169,7 @@ impl Deployment {
         let issued_at = now();
         let command_id = new_command_id()?;
         let mut failed = None;
+        let mut encoder = self.values.command_encoder();
         self.log.append_cut(
             &[topics.usage.clone(), topics.subscribers.clone()],
             &mut |end| {
@@ -171,7 +180,8 @@ impl Deployment {
                         issued_at,
                         action,
                     };
-                    let value = codec::encode(&command)?;
+                    let mut value = Vec::new();
+                    encoder.encode(&command, &mut value)?;
                     let mut batch = Batch::default();
                     batch.push(command_id.as_bytes(), Some(&value));
                     Ok(Write {
@@ -181,7 +191,7 @@ impl Deployment {
                     })
                 });
                 copies
-                    .collect::<Result<_, codec::CodecError>>()
+                    .collect::<Result<_, CodecError>>()
                     .unwrap_or_else(|error| {
                         failed = Some(error);
                         Vec::new()
@@ -200,8 +210,9 @@ impl Deployment {
     /// When the log failed.
     pub fn commands(&self) -> Result<Vec<Command>> {
         let mut commands = Vec::new();
+        let mut decoder = self.values.decoder::<Command>();
         self.scan(&self.topics().control, Shard(0), |_, _, value| {
-            commands.extend(codec::decode::<Command>(value));
+            commands.extend(readable(decoder.decode(value))?);
             Ok(())
         })?;
         Ok(commands)
@@ -213,6 +224,26 @@ impl Deployment {
     /// When the log failed.
     pub fn append(&self, writes: Vec<Write>) -> Result<()> {
         Ok(self.log.append(writes, Durability::Process)?)
+    }
+}
+
+/// A record, or nothing where it cannot be read; but an error where that cannot be told, since
+/// what is counted must not depend on whether a registry answers.
+///
+/// # Errors
+/// [`CodecError`], for which [`CodecError::is_retryable`] holds.
+pub fn readable<R>(read: Result<R, CodecError>) -> Result<Option<R>, CodecError> {
+    match read {
+        Err(error) if error.is_retryable() => Err(error),
+        read => Ok(read.ok()),
+    }
+}
+
+/// What the registry says, and whose it is to mend.
+pub fn registry_error(error: RegistryError) -> anyhow::Error {
+    match error.consequence() {
+        Consequence::Mend => usage(error),
+        Consequence::Retry => error.into(),
     }
 }
 

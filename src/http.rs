@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 /// Whether the process does its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ready {
-    /// Stores are being read back, or it is stopping.
+    /// Stores are being read back, a channel is set up wrongly, or it is stopping.
     No,
     /// Every shard is being worked on.
     Yes,
@@ -80,7 +80,7 @@ pub fn serve(
                 } else {
                     (
                         StatusCode::SERVICE_UNAVAILABLE,
-                        "not ready: stores are being read back, or it is stopping\n",
+                        "not ready: stores are being read back, a channel is parked (the log says why), or it is stopping\n",
                     )
                 }
             }),

@@ -7,6 +7,7 @@
 //!   [`Reply`] drops a second answer, and answers itself what its provider forgot.
 //! - The message key goes out with every call, and every repeat of a call carries the same one.
 
+pub mod http;
 pub mod ledger;
 mod reply;
 pub mod simulated;
@@ -20,6 +21,7 @@ use sealpost_schemas::sealed::Plaintext;
 use sealpost_schemas::{Channel, MessageKey, Timestamp};
 
 use crate::config::{ChannelConfig, Config, ProviderKind};
+use crate::provider::http::Http;
 use crate::provider::ledger::Ledger;
 use crate::provider::simulated::{Simulated, Temper};
 
@@ -56,6 +58,11 @@ pub trait Provider: Send + Sync {
     /// What can be done about a call in doubt.
     fn doubt(&self) -> Doubt;
 
+    /// Why nothing goes out on this channel now, if it is set up wrongly: a word of a fixed list.
+    fn parked(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Begins these calls. Each ends in one answer, in any order and grouping, on any thread; a
     /// provider that needs no time may answer before this returns. The caller holds no lock.
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>);
@@ -71,7 +78,8 @@ pub type Providers = [Arc<dyn Provider>; Channel::ALL.len()];
 /// Makes the provider of every channel. Nothing is connected to or written yet.
 ///
 /// # Errors
-/// When a channel names a provider that this version does not have; the message names the key.
+/// When a channel names a provider that this version does not have, or one whose settings cannot be
+/// used; the message names the key.
 pub fn build(
     config: &Config,
     data_dir: &Path,
@@ -94,7 +102,7 @@ fn build_one(
     runtime: &tokio::runtime::Handle,
     clock: &WallClock,
 ) -> Result<Arc<dyn Provider>> {
-    let name = match settings.provider {
+    match settings.provider {
         ProviderKind::Simulated => {
             if settings.dedupes {
                 tracing::warn!(
@@ -103,20 +111,30 @@ fn build_one(
                 );
             }
             let ledger = Ledger::new(data_dir, channel);
-            return Ok(Arc::new(Simulated::new(
+            Ok(Arc::new(Simulated::new(
                 ledger,
                 Temper::of(settings),
                 runtime.clone(),
                 Arc::clone(clock),
-            )));
+            )))
         }
-        ProviderKind::Http => "http",
-        ProviderKind::Smtp => "smtp",
-    };
-    bail!(
-        "channels.{channel}.provider = \"{name}\" is not available in this version: \
-         use provider = \"simulated\", or take {channel} out of the configuration"
-    )
+        ProviderKind::Http => {
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "secrets that the configuration names by their variables"
+            )]
+            let variable = |name: &str| std::env::var(name).ok();
+            let runtime = runtime.clone();
+            let clock = Arc::clone(clock);
+            Ok(Arc::new(Http::new(
+                channel, settings, runtime, clock, variable,
+            )?))
+        }
+        ProviderKind::Smtp => bail!(
+            "channels.{channel}.provider = \"smtp\" is not available in this version: \
+             use provider = \"http\" or \"simulated\", or take {channel} out of the configuration"
+        ),
+    }
 }
 
 /// What the gate goes by on a channel. An intent leaves at least the time in which two calls may
@@ -154,6 +172,8 @@ mod tests {
     )]
 
     use super::*;
+    use crate::provider::http::secret::Secret;
+    use crate::provider::http::settings::ProviderHttpConfig;
 
     fn built(settings: ChannelConfig) -> Result<Providers> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -169,22 +189,78 @@ mod tests {
 
     #[test]
     fn a_provider_that_is_not_there_is_refused_with_the_key_that_names_it() {
-        for (provider, name) in [(ProviderKind::Http, "http"), (ProviderKind::Smtp, "smtp")] {
-            let refusal = built(ChannelConfig {
-                provider,
-                ..ChannelConfig::default()
-            })
-            .err()
-            .unwrap()
-            .to_string();
-            assert!(
-                refusal.starts_with(&format!(
-                    "channels.sms.provider = \"{name}\" is not available"
-                )),
-                "{refusal}"
-            );
-            assert!(!refusal.contains('\n'));
+        let refusal = refused(ProviderKind::Smtp, None);
+        assert!(
+            refusal.starts_with("channels.sms.provider = \"smtp\" is not available"),
+            "{refusal}"
+        );
+    }
+
+    fn refused(provider: ProviderKind, http: Option<ProviderHttpConfig>) -> String {
+        let refusal = built(ChannelConfig {
+            provider,
+            http,
+            ..ChannelConfig::default()
+        });
+        let line = format!("{:#}", refusal.err().unwrap());
+        assert!(!line.contains('\n'));
+        line
+    }
+
+    #[test]
+    fn settings_over_http_that_cannot_be_used_are_refused_by_their_key_and_not_shown() {
+        let missing = refused(ProviderKind::Http, None);
+        assert!(missing.contains("needs [channels.sms.http]"), "{missing}");
+        let mut unset = ProviderHttpConfig::at("http://127.0.0.1/hush");
+        let secret = Secret::new("hush ${SEALPOST_NO_SUCH_VARIABLE}");
+        unset.headers.insert("Authorization".to_owned(), secret);
+        let mut broken = ProviderHttpConfig::at("http://127.0.0.1/hush");
+        let secret = Secret::new("hush\n");
+        broken.headers.insert("X-Key".to_owned(), secret);
+        for (http, key) in [
+            (ProviderHttpConfig::at("hush"), "url must be an address"),
+            (
+                ProviderHttpConfig::at("http://me:hush@a/"),
+                "url must not hold",
+            ),
+            (unset, "headers.Authorization: the environment variable"),
+            (broken, "headers.X-Key holds"),
+        ] {
+            let refusal = refused(ProviderKind::Http, Some(http));
+            let expected = format!("channels.sms.http.{key}");
+            assert!(refusal.starts_with(&expected), "{refusal}");
+            assert!(!refusal.contains("hush"), "{refusal}");
         }
+    }
+
+    #[cfg(not(feature = "https"))]
+    #[test]
+    fn a_build_without_tls_says_how_to_have_it() {
+        let refusal = refused(
+            ProviderKind::Http,
+            Some(ProviderHttpConfig::at("https://a/hush")),
+        );
+        assert!(refusal.contains("--features tls"), "{refusal}");
+    }
+
+    #[test]
+    fn what_can_be_done_about_a_doubt_over_http_is_as_configured() {
+        let doubt = |dedupes, status_url: Option<&str>| {
+            let mut http = ProviderHttpConfig::at("http://127.0.0.1/send");
+            http.status_url = status_url.map(Secret::new);
+            let channel = ChannelConfig {
+                provider: ProviderKind::Http,
+                dedupes,
+                dedupe_window: 1_000,
+                http: Some(http),
+                ..ChannelConfig::default()
+            };
+            built(channel).unwrap()[Channel::Sms.index()].doubt()
+        };
+        let status_url = Some("http://127.0.0.1/status/{key}");
+        assert_eq!(doubt(false, None), Doubt::Nothing);
+        assert_eq!(doubt(false, status_url), Doubt::Ask);
+        assert_eq!(doubt(true, status_url), Doubt::Repeat { window_ms: 1_000 });
     }
 
     #[test]

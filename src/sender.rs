@@ -144,6 +144,16 @@ impl Sender {
         self.office.opening.fatal()
     }
 
+    /// A channel that is set up wrongly and therefore parked, and the reason; the first if there
+    /// are several.
+    #[must_use]
+    pub fn parked(&self) -> Option<(Channel, &'static str)> {
+        Channel::ALL
+            .into_iter()
+            .zip(&self.office.providers)
+            .find_map(|(channel, provider)| Some((channel, provider.parked()?)))
+    }
+
     /// A channel's counts and levels, for metrics.
     #[must_use]
     pub fn snapshot(&self, channel: Channel) -> ChannelSnapshot {

@@ -8,7 +8,7 @@ pub mod settle;
 use std::sync::Arc;
 
 use sealpost_operators::table::{HistoryError, OperatorError, Table};
-use sealpost_schemas::codec::{self, Encoder};
+use sealpost_schemas::codec::{self, CodecError, Decoder, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{DeadLetter, Reason};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
@@ -17,6 +17,8 @@ use sealpost_topology::batch::{Batch, Record};
 use sealpost_topology::processor::ProcessError;
 use sealpost_topology::store::Store;
 use sealpost_topology::types::{Shard, TimeMs, Topic};
+
+use crate::registry::ValueCodec;
 
 /// A store as an operator sees it.
 struct StoreTable<'a>(&'a mut Store);
@@ -91,11 +93,11 @@ pub struct RefusedRecord<'a> {
 impl DeadLetterWriter {
     /// A writer for a stage. Without a key for dead letters the original stays where it is.
     #[must_use]
-    pub fn new(stage: &'static str, keys: Arc<KeyRing>) -> Self {
+    pub fn new(stage: &'static str, keys: Arc<KeyRing>, values: &ValueCodec) -> Self {
         Self {
             stage,
             keys,
-            encoder: Encoder::new(),
+            encoder: values.dead_letter_encoder(),
             scratch: Vec::new(),
         }
     }
@@ -142,6 +144,7 @@ impl DeadLetterWriter {
         topic: &Topic,
         shard: Shard,
         record: &Record<'_>,
+        why: &CodecError,
         out: &mut Batch,
     ) -> Result<(), ProcessError> {
         // the key is the user id if the producer kept to the contract
@@ -157,11 +160,50 @@ impl DeadLetterWriter {
                 shard,
                 offset: record.offset.0,
                 reason: Reason::Malformed,
-                detail: "the record cannot be decoded: its schema is unknown or its bytes are damaged",
+                detail: &why.to_string(),
                 raw: record.value.unwrap_or_default(),
             },
             out,
         )
+    }
+}
+
+/// Who writes a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// Anybody.
+    Outside,
+    /// The stages and commands of this program.
+    Pipeline,
+}
+
+/// Reads a record. The inner error is one that it is refused for; the outer one stops the stage,
+/// and nothing of the step stays.
+///
+/// A registry that does not answer says nothing about a record. Nor does one that does not know
+/// the schema of what this program itself has written, or a process that has none configured:
+/// then the process is set up wrongly, and refusing would lose good records.
+fn read<R: codec::Record>(
+    decoder: &mut Decoder<R>,
+    value: &[u8],
+    writer: Writer,
+) -> Result<Result<R, CodecError>, ProcessError> {
+    let read = decoder.decode(value);
+    let is_set_up_wrongly = |error: &CodecError| {
+        writer == Writer::Pipeline
+            && matches!(
+                error,
+                CodecError::NoRegistry { .. }
+                    | CodecError::UnknownId { .. }
+                    | CodecError::WriterSchema { .. }
+            )
+            && decoder.is_surely_a_record(value)
+    };
+    match read {
+        Err(error) if error.is_retryable() || is_set_up_wrongly(&error) => {
+            Err(ProcessError::Stop(error.to_string()))
+        }
+        read => Ok(read),
     }
 }
 

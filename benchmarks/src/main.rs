@@ -61,12 +61,7 @@ impl Table for MapTable {
 struct Rows(Vec<Vec<u8>>);
 
 impl History for Rows {
-    fn value(
-        &mut self,
-        _: Source,
-        _: &[u8],
-        offset: u64,
-    ) -> Result<Option<Vec<u8>>, HistoryError> {
+    fn value(&mut self, _: Source, _: &[u8], offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
         Ok(usize::try_from(offset)
             .ok()
             .and_then(|offset| self.0.get(offset))

@@ -16,8 +16,8 @@
 //! - An input record counts as finished only when its outcome is written; everything before the
 //!   first unfinished one is done.
 //! - A call in doubt is settled as its provider allows, never moved to another channel, and
-//!   never made again blindly. A repeat that was not accepted says nothing of the call in doubt
-//!   before it.
+//!   never made again blindly. A repeat that was not accepted, or refused, says nothing of the
+//!   call in doubt before it.
 //!
 //! # What the state says of a call without an outcome
 //! `sending`: it may be on the line. Any other state: it is known to be off the line and not taken,
@@ -39,6 +39,10 @@ use crate::table::{OperatorError, Table};
 
 /// Dispatches that one portion of timers moves.
 const PORTION: usize = 1_000;
+
+/// The reason on a receipt that is the answer to one call, which came to a process that no longer
+/// owned its shard.
+pub const LATE_ANSWER: &str = "late-answer";
 
 /// What a channel's provider can promise, and the times that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,6 +261,7 @@ pub struct Gate {
     timers: BTreeSet<(Timestamp, u64, CallId)>,
     calling: usize,
     encoder: codec::Encoder<SendState>,
+    decoder: codec::Decoder<SendState>,
     scratch: Vec<u8>,
     /// What happened since the start.
     pub counts: Counts,
@@ -280,9 +285,22 @@ impl Gate {
             timers: BTreeSet::new(),
             calling: 0,
             encoder: codec::Encoder::new(),
+            decoder: codec::Decoder::new(),
             scratch: Vec::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// With another codec for `send-state`, which is a topic as well as this operator's memory.
+    #[must_use]
+    pub fn with_codec(
+        mut self,
+        encoder: codec::Encoder<SendState>,
+        decoder: codec::Decoder<SendState>,
+    ) -> Self {
+        self.encoder = encoder;
+        self.decoder = decoder;
+        self
     }
 
     /// Whether there is room for another dispatch.
@@ -330,7 +348,7 @@ impl Gate {
             self.counts.dropped += 1;
             return Ok(());
         }
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let call = kind
             .calls
@@ -390,7 +408,12 @@ impl Gate {
         notice: &RouteNotice,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, notice.user_id, notice.period)?;
+        let mut state = load(
+            &mut self.decoder,
+            scope.table,
+            notice.user_id,
+            notice.period,
+        )?;
         let kind = kind_state(&mut state, notice.kind, scope.now);
         let shut = matches!(kind.state, State::Sending | State::Sent | State::Unknown)
             || kind.calls.iter().any(|call| call.outcome.is_none());
@@ -431,8 +454,13 @@ impl Gate {
             version: receipt.version,
             channel: receipt.channel,
         };
-        // only the last call of a key speaks for the key, unless one says that it was taken
-        if receipt.outcome != Outcome::Sent && self.called_since(id, receipt.updated_at, scope)? {
+        // only the last call of a key speaks for the key, unless one says that it was taken; and
+        // how one call ended does not settle a doubt about another
+        let late_answer = receipt.reason.as_deref() == Some(LATE_ANSWER);
+        if receipt.outcome != Outcome::Sent
+            && (self.called_since(id, receipt.updated_at, scope)?
+                || late_answer && doubted(&mut self.decoder, id, scope)?)
+        {
             self.counts.dropped += 1;
             return Ok(());
         }
@@ -449,7 +477,7 @@ impl Gate {
 
     /// Whether a call is on the line of this process, or an intent was written after this time.
     fn called_since(
-        &self,
+        &mut self,
         id: CallId,
         at: Timestamp,
         scope: &mut Scope<'_>,
@@ -461,7 +489,7 @@ impl Gate {
         {
             return Ok(true);
         }
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let call = kind
             .calls
@@ -483,7 +511,12 @@ impl Gate {
         let Action::Resolve(resolve) = &command.action else {
             return Ok(());
         };
-        let mut state = load(scope.table, resolve.user_id, resolve.period)?;
+        let mut state = load(
+            &mut self.decoder,
+            scope.table,
+            resolve.user_id,
+            resolve.period,
+        )?;
         let kind = kind_state(&mut state, resolve.kind, scope.now);
         let unknown = kind
             .calls
@@ -667,7 +700,7 @@ impl Gate {
             else {
                 continue;
             };
-            let mut state = load(scope.table, id.user_id, id.period)?;
+            let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
             let kind = kind_state(&mut state, id.kind, scope.now);
             let rule = self.rules.get(channel.index()).copied();
             let deadline_at = scope
@@ -787,6 +820,15 @@ impl Gate {
         match answer {
             // taken care of above
             Answer::Accepted { .. } => Ok(()),
+            // a repeat that is refused says nothing of the call in doubt before it either
+            Answer::Refused(_) if doubted(&mut self.decoder, id, scope)? => self.conclude(
+                id,
+                Outcome::Unknown,
+                "in-doubt",
+                None,
+                Conclude::Call,
+                scope,
+            ),
             Answer::Refused(reason) => {
                 self.conclude(id, Outcome::Failed, reason, None, Conclude::Call, scope)
             }
@@ -845,7 +887,7 @@ impl Gate {
         reason: &str,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
             self.finish(id);
@@ -882,7 +924,7 @@ impl Gate {
         attempt: Attempt,
         scope: &mut Scope<'_>,
     ) -> Result<Option<(u16, Certainty)>, OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
             self.finish(id);
@@ -968,7 +1010,7 @@ impl Gate {
     }
 
     fn settle_doubt(&mut self, id: CallId, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let Some(call) = open_call(kind, id) else {
             self.finish(id);
@@ -1008,7 +1050,7 @@ impl Gate {
         how: Conclude,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut state = load(scope.table, id.user_id, id.period)?;
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         let call = kind
             .calls
@@ -1090,14 +1132,19 @@ enum Conclude {
     Operator,
 }
 
-fn load(table: &dyn Table, user: UserId, period: Period) -> Result<SendState, OperatorError> {
+fn load(
+    decoder: &mut codec::Decoder<SendState>,
+    table: &dyn Table,
+    user: UserId,
+    period: Period,
+) -> Result<SendState, OperatorError> {
     match table.get(state_key(user, period).as_bytes()) {
         None => Ok(SendState {
             user_id: user,
             period,
             kinds: Vec::new(),
         }),
-        Some(bytes) => codec::decode(bytes).map_err(|error| {
+        Some(bytes) => decoder.decode(bytes).map_err(|error| {
             OperatorError::Stop(format!(
                 "a send state cannot be read, so nothing may be sent: {error}"
             ))
@@ -1133,6 +1180,24 @@ fn open_call(kind: &mut KindState, id: CallId) -> Option<&mut Call> {
     kind.calls.iter_mut().find(|call| {
         (call.version, call.channel) == (id.version, id.channel) && call.outcome.is_none()
     })
+}
+
+/// Whether a call of the key is unknown, or an earlier one than that which is open is in doubt.
+fn doubted(
+    decoder: &mut codec::Decoder<SendState>,
+    id: CallId,
+    scope: &mut Scope<'_>,
+) -> Result<bool, OperatorError> {
+    let mut state = load(decoder, scope.table, id.user_id, id.period)?;
+    let kind = kind_state(&mut state, id.kind, scope.now);
+    Ok(kind
+        .calls
+        .iter()
+        .find(|call| (call.version, call.channel) == (id.version, id.channel))
+        .is_some_and(|call| match call.outcome {
+            None => call.reason.is_some(),
+            Some(outcome) => outcome == Outcome::Unknown,
+        }))
 }
 
 fn delivery(id: CallId, call: Option<&Call>, outcome: Outcome, now: Timestamp) -> Delivery {

@@ -294,6 +294,7 @@ pub struct Router {
     misfits: u32,
     portion_routes: usize,
     packer: Packer,
+    statements: codec::Decoder<Statement>,
     /// What happened since the start.
     pub counts: Counts,
 }
@@ -319,8 +320,16 @@ impl Router {
             misfits: 0,
             portion_routes: PORTION_ROUTES,
             packer: Packer::default(),
+            statements: codec::Decoder::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// With a decoder for what it looks up of `statements`.
+    #[must_use]
+    pub fn with_decoder(mut self, statements: codec::Decoder<Statement>) -> Self {
+        self.statements = statements;
+        self
     }
 
     /// With portions of so many routes, at least 1: a small one keeps steps short, and lets a test
@@ -654,7 +663,7 @@ impl Router {
     }
 
     fn statement(
-        &self,
+        &mut self,
         key: RouteKey,
         route: &Route,
         scope: &mut Scope<'_>,
@@ -669,8 +678,10 @@ impl Router {
             .history
             .value(Source::Statements, &key.log_key(), route.statement)?
             .ok_or_else(gone)?;
-        let statement: Statement =
-            codec::decode(&value).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        let statement = self
+            .statements
+            .decode(&value)
+            .map_err(|error| OperatorError::Stop(error.to_string()))?;
         if (statement.user_id, statement.period) == (key.user, key.period) {
             Ok(statement)
         } else {

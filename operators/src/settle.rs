@@ -108,6 +108,7 @@ pub struct Settle {
     portion_users: usize,
     packer: Packer,
     scratch: Vec<u8>,
+    subscribers: codec::Decoder<Subscriber>,
     /// What happened since the start.
     pub counts: Counts,
 }
@@ -159,8 +160,16 @@ impl Settle {
             portion_users: PORTION_USERS,
             packer: Packer::default(),
             scratch: Vec::new(),
+            subscribers: codec::Decoder::new(),
             counts: Counts::default(),
         })
+    }
+
+    /// With a decoder for what it looks up of `subscribers`.
+    #[must_use]
+    pub fn with_decoder(mut self, subscribers: codec::Decoder<Subscriber>) -> Self {
+        self.subscribers = subscribers;
+        self
     }
 
     /// With portions of so many users, at least 1: a small one keeps steps short, and lets a test
@@ -571,14 +580,17 @@ impl Settle {
             Source::Subscribers,
             user.to_string().as_bytes(),
             profile.offset,
-        )? else {
+        )?
+        else {
             return Err(OperatorError::Stop(format!(
                 "the row of a subscriber at offset {} of `subscribers` is gone although it is the newest: the topic must be compacted, never cut",
                 profile.offset
             )));
         };
-        let subscriber: Subscriber =
-            codec::decode(&row).map_err(|error| OperatorError::Stop(error.to_string()))?;
+        let subscriber = self
+            .subscribers
+            .decode(&row)
+            .map_err(|error| OperatorError::Stop(error.to_string()))?;
         let mut frozen = Frozen {
             catalog: pending.close.catalog_digest,
             plan: subscriber.plan.clone(),

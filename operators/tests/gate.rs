@@ -356,6 +356,33 @@ fn a_repeat_that_is_not_accepted_does_not_settle_the_doubt_before_it() {
 }
 
 #[test]
+fn a_repeat_that_is_refused_does_not_settle_the_doubt_before_it() {
+    let mut bench = Bench::new(Doubt::Repeat { window_ms: 60_000 });
+    bench
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), Answer::NoAnswer("timeout"))
+        .passes(1_000)
+        .permits(1)
+        .answers(id(1), Answer::Refused("http-422"));
+    assert_eq!((bench.calls, bench.state(id(1))), (2, State::Unknown));
+    assert_eq!(bench.outcomes, [Outcome::Unknown]);
+}
+
+#[test]
+fn a_first_call_that_is_refused_after_others_were_not_accepted_has_failed() {
+    let mut bench = Bench::new(Doubt::Repeat { window_ms: 60_000 });
+    bench
+        .reads(id(1))
+        .permits(1)
+        .answers(id(1), BUSY)
+        .passes(1_000)
+        .permits(1)
+        .answers(id(1), Answer::Refused("http-422"));
+    assert_eq!(bench.outcomes, [Outcome::Failed]);
+}
+
+#[test]
 fn a_repeat_that_stood_in_line_beyond_the_window_is_not_made() {
     let mut bench = Bench::new(Doubt::Repeat { window_ms: 5_000 });
     bench

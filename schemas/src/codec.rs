@@ -1,9 +1,8 @@
 //! Records to bytes and back: Avro, by the schemas in `avro/*.avsc`.
 //!
-//! Two framings share one datum encoding. [`encode`] and [`decode`] use Avro's single-object
-//! encoding: `C3 01`, the CRC-64-AVRO fingerprint of the writer's schema as 8 bytes
-//! little-endian, the datum. [`Encoder::encode_datum`] and [`decode_datum`] are the datum alone,
-//! for a caller that frames it otherwise (a schema registry: `00` and the schema's id).
+//! Two framings share one datum encoding ([`Framing`]). [`encode`] and [`decode`] use Avro's
+//! single-object encoding: private state, and topics without a schema registry. An [`Encoder`]
+//! writes the framing that it was made with; a [`Decoder`] reads both.
 //!
 //! Invariants:
 //! - Equal records give equal bytes.
@@ -16,7 +15,11 @@
 //! - Schemas are parsed once in a process. Encoding allocates nothing but the room in the output
 //!   that it appends to; decoding only what the record owns.
 
+mod decoder;
+mod error;
+mod framing;
 mod registered;
+mod writer_schema;
 
 use std::io::Read as _;
 use std::marker::PhantomData;
@@ -28,103 +31,18 @@ use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 use serde_avro_fast::ser::{SerializerConfig, SerializerState};
 
+pub use decoder::{Decoder, NoSchema, WriterSchemas, schema_json_of};
+pub use error::{CodecError, WriterSchemaProblem};
+use framing::Header;
+pub use framing::{Framing, Place, SchemaId};
 use registered::{Parsed, parsed};
-pub use registered::{RecordType, WriterSchema, all_schemas};
+pub use registered::{RecordType, all_schemas};
+pub use writer_schema::WriterSchema;
 
 /// `C3 01` and the fingerprint.
 pub(crate) const HEADER_BYTES: usize = 10;
 /// How single-object encoding begins.
 pub(crate) const MARKER: [u8; 2] = [0xC3, 0x01];
-
-/// Why a record was not encoded or decoded. Says which record, never what is in it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CodecError {
-    /// Shorter than a header, or begins otherwise.
-    #[error(
-        "{record}: not in Avro single-object encoding ({length_bytes} bytes); was it written by another program, or with a schema registry?"
-    )]
-    NotSingleObject {
-        /// What it was to be.
-        record: RecordType,
-        /// How long it is.
-        length_bytes: usize,
-    },
-    /// Another record of this crate.
-    #[error("{record}: the bytes are a {found}; was it read from the wrong topic?")]
-    OtherRecord {
-        /// What it was to be.
-        record: RecordType,
-        /// What it is.
-        found: RecordType,
-    },
-    /// Written with a schema that is not listed here.
-    #[error(
-        "{record}: written with the schema {fingerprint:016x}, which this version does not know; was it written by a newer one?"
-    )]
-    UnknownSchema {
-        /// What it was to be.
-        record: RecordType,
-        /// CRC-64-AVRO of the writer's schema.
-        fingerprint: u64,
-    },
-    /// The datum does not follow its schema, or a value does not fit its type.
-    #[error(
-        "{record}: cannot be decoded, at byte {position_bytes} of {length_bytes}; it is damaged, or a value is out of its type's range"
-    )]
-    Malformed {
-        /// What it was to be.
-        record: RecordType,
-        /// How far into the datum reading came.
-        position_bytes: usize,
-        /// How long the datum is.
-        length_bytes: usize,
-    },
-    /// The datum is followed by something.
-    #[error("{record}: {excess_bytes} bytes too many after the record; it is damaged")]
-    Trailing {
-        /// What it is.
-        record: RecordType,
-        /// How many.
-        excess_bytes: usize,
-    },
-    /// The record does not fit its schema.
-    #[error("{record}: cannot be encoded with its schema; this is a defect, please report it")]
-    Unencodable {
-        /// What it is.
-        record: RecordType,
-    },
-    /// A schema of this crate cannot be read.
-    #[error("{record}: its own schema cannot be read; this is a defect, please report it")]
-    BrokenSchema {
-        /// Whose.
-        record: RecordType,
-    },
-    /// A schema from outside cannot be used to read this record.
-    #[error("{record}: the writer's schema cannot be used: {problem}")]
-    WriterSchema {
-        /// What was to be read with it.
-        record: RecordType,
-        /// What is wrong with it.
-        problem: WriterSchemaProblem,
-    },
-}
-
-/// What is wrong with a schema from outside.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WriterSchemaProblem {
-    /// Not an Avro schema.
-    #[error("it is not an Avro schema")]
-    Unreadable,
-    /// It is not a record of this name.
-    #[error("it does not describe a record of that name")]
-    OtherName,
-    /// A field means something else: milliseconds for microseconds would be off a thousandfold.
-    #[error("its field `{field}` has another logical type; use the published schema")]
-    OtherMeaning {
-        /// The field of the published schema.
-        field: String,
-    },
-}
 
 /// A type that has a schema in `avro/`.
 pub trait Record: Serialize + DeserializeOwned + 'static {
@@ -137,19 +55,27 @@ pub trait Record: Serialize + DeserializeOwned + 'static {
 /// Encodes records of one type, one after the other.
 pub struct Encoder<R> {
     /// `None` if the schema cannot be read.
-    current: Option<(&'static Parsed, SerializerConfig<'static>)>,
+    current: Option<(Header, SerializerConfig<'static>)>,
     record: PhantomData<fn(&R)>,
 }
 
 impl<R: Record> Encoder<R> {
-    /// An encoder by the current schema.
+    /// An encoder by the current schema, in single-object encoding.
     #[must_use]
     pub fn new() -> Self {
+        Self::framed(Framing::SingleObject)
+    }
+
+    /// An encoder by the current schema, in a framing.
+    #[must_use]
+    pub fn framed(framing: Framing) -> Self {
         let current = parsed(R::TYPE).map(|schemas| {
-            (
-                &schemas.current,
-                SerializerConfig::new(&schemas.current.schema),
-            )
+            let Parsed { schema, header } = &schemas.current;
+            let header = match framing {
+                Framing::SingleObject => Header::single_object(*header),
+                Framing::Registered { id, place } => Header::registered(id, place),
+            };
+            (header, SerializerConfig::new(schema))
         });
         Self {
             current,
@@ -157,14 +83,14 @@ impl<R: Record> Encoder<R> {
         }
     }
 
-    /// Appends a record in single-object encoding.
+    /// Appends a record in this encoder's framing.
     ///
     /// # Errors
     /// [`CodecError::Unencodable`], and then `out` is as it was.
     pub fn encode(&mut self, record: &R, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let length_before = out.len();
-        if let Some((parsed, _)) = &self.current {
-            out.extend_from_slice(&parsed.header);
+        if let Some((header, _)) = &self.current {
+            out.extend_from_slice(header.as_bytes());
         }
         self.encode_datum(record, out)
             .inspect_err(|_| out.truncate(length_before))
@@ -231,6 +157,9 @@ pub fn decode_datum<R: Record>(writer: &WriterSchema, datum: &[u8]) -> Result<R,
             record: R::TYPE,
             problem,
         });
+    }
+    if !writer.begins(datum) {
+        return Err(CodecError::OtherBranch { record: R::TYPE });
     }
     read(writer.schema(), datum)
 }

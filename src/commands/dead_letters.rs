@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Subcommand;
-use sealpost_schemas::codec;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{DeadLetter, Requeued, Subscriber, Usage};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
@@ -15,7 +14,7 @@ use sealpost_topology::types::{Offset, Shard};
 use super::Scene;
 use super::ingest::requeue_row;
 use crate::books::dead_letters;
-use crate::deployment::{Deployment, key_ring};
+use crate::deployment::{Deployment, key_ring, readable};
 use crate::door::Door;
 use crate::host::Role;
 use crate::stages::user_key;
@@ -117,8 +116,9 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
         .into_iter()
         .find(|topic| topic.name() == letter.raw_form);
     let Some(topic) = topic else { return Ok(false) };
+    let mut subscribers = deployment.values.decoder::<Subscriber>();
     if topic == &topics.subscribers
-        && codec::is::<Subscriber>(opened.as_ref().map_or(&[], |o| o.as_bytes()))
+        && subscribers.reads(opened.as_ref().map_or(&[], |o| o.as_bytes()))
     {
         // the row stands on the log already, and a newer one may follow it: the next close of
         // the period settles the user by whichever is newest
@@ -143,11 +143,12 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
     };
     // what cannot be decoded would only come back
     let user = if topic == &topics.usage {
-        codec::decode::<Usage>(&value).map(|usage| usage.user_id)
+        let usage: Option<Usage> = readable(deployment.values.decoder().decode(&value))?;
+        usage.map(|usage| usage.user_id)
     } else {
-        codec::decode::<Subscriber>(&value).map(|subscriber| subscriber.user_id)
+        readable(subscribers.decode(&value))?.map(|subscriber| subscriber.user_id)
     };
-    let Ok(user) = user else { return Ok(false) };
+    let Some(user) = user else { return Ok(false) };
     let mut batch = Batch::default();
     batch.push(user_key(user).as_bytes(), Some(&value));
     let back = Write {
@@ -167,11 +168,13 @@ fn mark(deployment: &Deployment, letter: &DeadLetter) -> Result<Write> {
         position: letter.position,
         command_id: "requeue".to_owned(),
     };
+    let mut value = Vec::new();
+    deployment
+        .values
+        .requeued_encoder()
+        .encode(&mark, &mut value)?;
     let mut batch = Batch::default();
-    batch.push(
-        user_key(letter.user_id).as_bytes(),
-        Some(&codec::encode(&mark)?),
-    );
+    batch.push(user_key(letter.user_id).as_bytes(), Some(&value));
     let topic = deployment.topics().dead_letters.clone();
     Ok(Write {
         topic,

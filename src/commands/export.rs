@@ -10,7 +10,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use sealpost_schemas::record::{Call, KindState, Outcome, State, Statement};
 use sealpost_schemas::result_table::{ResultBatch, ResultRow, arrow_schema};
-use sealpost_schemas::{Kind, MessageKey, Period, UserId, Version, codec};
+use sealpost_schemas::{Kind, MessageKey, Period, UserId, Version};
 
 use super::Scene;
 use crate::books::send_states;
@@ -41,13 +41,14 @@ pub(super) fn export(deployment: &Deployment, period: Period, out: &Path) -> Res
     let mut writer = ArrowWriter::try_new(file, arrow_schema(), Some(properties))?;
     let mut batch = ResultBatch::with_capacity(ROWS);
     let mut rows = 0;
+    let mut decoder = deployment.values.decoder::<Statement>();
     let bar = bar("export", u64::from(deployment.log.partitions()));
     for shard in deployment.shards() {
         let suffix = format!("/{period}");
         let mut statements: BTreeMap<UserId, Statement> = BTreeMap::new();
         deployment.scan(&deployment.topics().statements, shard, |_, key, value| {
             if key.ends_with(suffix.as_bytes()) {
-                let mut statement: Statement = codec::decode(value)?;
+                let mut statement = decoder.decode(value)?;
                 // the table needs no more than total and destinations
                 statement.lines = Vec::new();
                 statements.insert(statement.user_id, statement);

@@ -126,9 +126,9 @@ impl<'a> Gathered<'a> {
             ring,
             batches: BTreeMap::new(),
             bytes: 0,
-            subscribers: Encoder::new(),
-            usages: Encoder::new(),
-            letters: Encoder::new(),
+            subscribers: deployment.values.subscriber_encoder(),
+            usages: deployment.values.usage_encoder(),
+            letters: deployment.values.dead_letter_encoder(),
             scratch: Vec::new(),
             ingested: Ingested::default(),
         }

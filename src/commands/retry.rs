@@ -2,12 +2,12 @@
 
 use anyhow::{Result, bail};
 use sealpost_schemas::record::{Action, Command, Retry};
-use sealpost_schemas::{Period, Version, codec};
+use sealpost_schemas::{Period, Version};
 use sealpost_topology::types::Offset;
 
 use super::Scene;
 use crate::books::Books;
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, readable};
 use crate::host::Role;
 
 pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
@@ -65,13 +65,14 @@ fn is_on_its_way(deployment: &Deployment, period: Period, version: Version) -> R
     }
     let (pipeline, topics) = (&deployment.pipeline, deployment.topics());
     let suffix = format!("/{period}");
+    let mut decoder = deployment.values.decoder();
     for shard in deployment.shards() {
         let mut begun_at = None;
         deployment.scan(&topics.control, shard, |offset, _, value| {
-            if let Ok(Command {
+            if let Some(Command {
                 action: Action::Retry(retry),
                 ..
-            }) = codec::decode(value)
+            }) = readable(decoder.decode(value))?
                 && (retry.period, retry.version) == (period, version)
             {
                 begun_at = Some(offset);

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate};
+use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate, LATE_ANSWER};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::Channel;
-use sealpost_schemas::codec;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
@@ -28,6 +27,7 @@ use crate::host::Role;
 use crate::metrics::Metrics;
 use crate::progress::bar;
 use crate::provider::{self, Providers, WallClock};
+use crate::registry::ValueCodec;
 use crate::sender::Sender;
 use crate::stages::render::RenderProcessor;
 use crate::stages::send::SendProcessor;
@@ -232,7 +232,7 @@ fn watch(
         if running.iter().any(RunningStage::has_failed) {
             break;
         }
-        if until == Until::Drained && is_drained(&*deployment.log, running)? {
+        if until == Until::Drained && is_drained(&*deployment.log, running, now_ms())? {
             break;
         }
         if upkeep.elapsed() >= UPKEEP {
@@ -241,9 +241,8 @@ fn watch(
             deployment.compact()?;
         }
         if let Some(server) = server {
-            let ready = running
-                .iter()
-                .all(|stage| stage.is_ready(deployment.log.partitions()));
+            let ready = running.iter().all(RunningStage::is_ready)
+                && sender.is_none_or(|sender| sender.parked().is_none());
             server.set_ready(if ready {
                 crate::http::Ready::Yes
             } else {
@@ -285,6 +284,7 @@ impl Shell<'_> {
         // looked up once here, so that the factory cannot fail
         Settle::new(&time_zone)?;
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SettleProcessor> = Arc::new(move |_| {
             let operator = Settle::new(&time_zone)
@@ -292,6 +292,7 @@ impl Shell<'_> {
             SettleProcessor::new(
                 operator,
                 Arc::clone(&topics),
+                &values,
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
             )
@@ -310,6 +311,7 @@ impl Shell<'_> {
         let templates = TemplateCache::default();
         let policy = config.policy();
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<RenderProcessor> = Arc::new(move |_| {
             let operator = Router::new(
@@ -321,6 +323,7 @@ impl Shell<'_> {
             RenderProcessor::new(
                 operator,
                 Arc::clone(&topics),
+                &values,
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
             )
@@ -329,7 +332,29 @@ impl Shell<'_> {
         self.start(&self.deployment.pipeline.render, &factory, &performer)
     }
 
+    /// Offsets without the send state that belongs to them: whoever went on from there would
+    /// send again what was sent before them, should it ever be read again.
+    fn refuse_lost_send_state(&self) -> Result<()> {
+        let (deployment, topics) = (self.deployment, self.deployment.topics());
+        let group = &deployment.pipeline.send.group;
+        for shard in deployment.shards() {
+            let committed = deployment
+                .log
+                .committed(group, &topics.dispatches, shard)?
+                .unwrap_or_default();
+            if committed.0 > 0 && deployment.log.bounds(&topics.send_state, shard)?.end.0 == 0 {
+                bail!(
+                    "partition {shard} of {} was read up to offset {committed}, but {} is empty: the send state is lost, and nobody would know what was sent; restore the topic from a copy before sending",
+                    topics.dispatches,
+                    topics.send_state
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn send(&self, runtime: &tokio::runtime::Runtime) -> Result<(RunningStage, Arc<Sender>)> {
+        self.refuse_lost_send_state()?;
         let config = &self.deployment.config;
         let wall_clock: WallClock = Arc::new(now);
         let providers = provider::build(
@@ -344,6 +369,7 @@ impl Shell<'_> {
         let receipts = Receipts {
             log: Arc::clone(&self.deployment.log),
             topic: self.deployment.topics().receipts.clone(),
+            values: self.deployment.values.clone(),
         };
         let sender = Arc::new(Sender::new(
             config,
@@ -354,6 +380,7 @@ impl Shell<'_> {
             Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
         ));
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let values = self.deployment.values.clone();
         let stop = Arc::clone(&self.stop);
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SendProcessor> = Arc::new(move |_| {
@@ -361,6 +388,7 @@ impl Shell<'_> {
             SendProcessor::new(
                 operator,
                 Arc::clone(&topics),
+                &values,
                 Arc::clone(&keys),
                 Arc::clone(&metrics),
                 Arc::clone(&stop),
@@ -453,6 +481,7 @@ fn window(config: &Config) -> usize {
 struct Receipts {
     log: Arc<dyn Log>,
     topic: Topic,
+    values: ValueCodec,
 }
 
 impl Receipts {
@@ -473,14 +502,18 @@ impl Receipts {
             channel: id.channel,
             message_key: id.message_key(),
             outcome,
-            reason: Some("late-answer".to_owned()),
+            reason: Some(LATE_ANSWER.to_owned()),
             attempts: 1,
             provider_message_id,
             updated_at: now(),
         };
-        let written = codec::encode(&receipt)
+        let mut value = Vec::new();
+        let written = self
+            .values
+            .receipt_encoder()
+            .encode(&receipt, &mut value)
             .map_err(anyhow::Error::from)
-            .and_then(|value| {
+            .and_then(|()| {
                 let mut batch = Batch::default();
                 batch.push(
                     user_period_key(id.user_id, id.period).as_bytes(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use sealpost_schemas::record::{Action, SendState, Statement};
-use sealpost_schemas::{MessageKey, Period, UserId, codec};
+use sealpost_schemas::{MessageKey, Period, UserId};
 
 use super::Scene;
 use crate::books::{Books, send_states};
@@ -111,9 +111,10 @@ fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId
     let shard = deployment.shard_of(user);
     let key = user_period_key(user, period);
     let mut statement: Option<Statement> = None;
+    let mut decoder = deployment.values.decoder();
     deployment.scan(&deployment.topics().statements, shard, |_, of, value| {
         if of == key.as_bytes() {
-            statement = Some(codec::decode(value)?);
+            statement = Some(decoder.decode(value)?);
         }
         Ok(())
     })?;

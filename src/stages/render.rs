@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_operators::route::{Output, Router, Scope};
 use sealpost_operators::table::{History, HistoryError, OperatorError, Source};
-use sealpost_schemas::codec::{self, Encoder};
+use sealpost_schemas::codec::{Decoder, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice, Statement};
 use sealpost_topology::batch::Record;
@@ -14,8 +14,9 @@ use sealpost_topology::processor::{
 use sealpost_topology::types::{Offset, TimeMs};
 
 use crate::metrics::Metrics;
+use crate::registry::ValueCodec;
 use crate::stages::{
-    DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key,
+    DeadLetterWriter, StoreTable, Writer, emit, process_error, read, timestamp, user_period_key,
 };
 use crate::topics::Topics;
 
@@ -30,6 +31,9 @@ pub struct RenderProcessor {
     dead_letters: DeadLetterWriter,
     dispatches: Encoder<Dispatch>,
     notices: Encoder<RouteNotice>,
+    statements: Decoder<Statement>,
+    deliveries: Decoder<Delivery>,
+    commands: Decoder<Command>,
     out: Vec<Output>,
     scratch: Vec<u8>,
     metrics: Arc<Metrics>,
@@ -56,15 +60,19 @@ impl RenderProcessor {
     pub fn new(
         operator: Router,
         topics: Arc<Topics>,
+        values: &ValueCodec,
         keys: Arc<KeyRing>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            operator,
+            operator: operator.with_decoder(values.decoder()),
             topics,
-            dead_letters: DeadLetterWriter::new("render", keys),
-            dispatches: Encoder::new(),
-            notices: Encoder::new(),
+            dead_letters: DeadLetterWriter::new("render", keys, values),
+            dispatches: values.dispatch_encoder(),
+            notices: values.route_notice_encoder(),
+            statements: values.decoder(),
+            deliveries: values.decoder(),
+            commands: values.decoder(),
             out: Vec::new(),
             scratch: Vec::new(),
             metrics,
@@ -154,7 +162,7 @@ impl Processor for RenderProcessor {
         let topics = Arc::clone(&self.topics);
         let (done, topic) = match input {
             STATEMENTS => (
-                codec::decode::<Statement>(value).map(|statement| {
+                read(&mut self.statements, value, Writer::Pipeline)?.map(|statement| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_statement(record.offset.0, &statement, scope)
                     })
@@ -162,7 +170,7 @@ impl Processor for RenderProcessor {
                 &topics.statements,
             ),
             DELIVERIES => (
-                codec::decode::<Delivery>(value).map(|delivery| {
+                read(&mut self.deliveries, value, Writer::Pipeline)?.map(|delivery| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_delivery(&delivery, scope)
                     })
@@ -170,7 +178,7 @@ impl Processor for RenderProcessor {
                 &topics.deliveries,
             ),
             CONTROL => (
-                codec::decode::<Command>(value).map(|command| {
+                read(&mut self.commands, value, Writer::Pipeline)?.map(|command| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_command(&command, scope)
                     })
@@ -180,7 +188,7 @@ impl Processor for RenderProcessor {
             _ => return Err(wired_wrongly()),
         };
         // settle refuses what cannot be read of `control`: once is enough
-        done.unwrap_or_else(|_| {
+        done.unwrap_or_else(|why| {
             if input == CONTROL {
                 return Ok(());
             }
@@ -190,7 +198,7 @@ impl Processor for RenderProcessor {
                 return Err(wired_wrongly());
             };
             self.dead_letters
-                .malformed(topic, shard, &record, dead_letters)
+                .malformed(topic, shard, &record, &why, dead_letters)
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealpost_operators::gate::{Completion, Effect, Gate, Output, Scope};
 use sealpost_operators::table::OperatorError;
-use sealpost_schemas::codec::{self, Encoder};
+use sealpost_schemas::codec::{Decoder, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice};
 use sealpost_topology::batch::Record;
@@ -15,8 +15,9 @@ use sealpost_topology::processor::{
 use sealpost_topology::types::{Offset, TimeMs};
 
 use crate::metrics::Metrics;
+use crate::registry::ValueCodec;
 use crate::stages::{
-    DeadLetterWriter, StoreTable, emit, process_error, timestamp, user_period_key,
+    DeadLetterWriter, StoreTable, Writer, emit, process_error, read, timestamp, user_period_key,
 };
 use crate::topics::Topics;
 
@@ -30,6 +31,10 @@ pub struct SendProcessor {
     topics: Arc<Topics>,
     dead_letters: DeadLetterWriter,
     deliveries: Encoder<Delivery>,
+    notices: Decoder<RouteNotice>,
+    dispatches: Decoder<Dispatch>,
+    receipts: Decoder<Delivery>,
+    commands: Decoder<Command>,
     out: Vec<Output>,
     scratch: Vec<u8>,
     metrics: Arc<Metrics>,
@@ -45,15 +50,20 @@ impl SendProcessor {
     pub fn new(
         operator: Gate,
         topics: Arc<Topics>,
+        values: &ValueCodec,
         keys: Arc<KeyRing>,
         metrics: Arc<Metrics>,
         stopping: Arc<AtomicBool>,
     ) -> Self {
         Self {
-            operator,
+            operator: operator.with_codec(values.send_state_encoder(), values.decoder()),
             topics,
-            dead_letters: DeadLetterWriter::new("send", keys),
-            deliveries: Encoder::new(),
+            dead_letters: DeadLetterWriter::new("send", keys, values),
+            deliveries: values.delivery_encoder(),
+            notices: values.decoder(),
+            dispatches: values.decoder(),
+            receipts: values.decoder(),
+            commands: values.decoder(),
             out: Vec::new(),
             scratch: Vec::new(),
             metrics,
@@ -120,8 +130,8 @@ impl Processor for SendProcessor {
         };
         let topics = Arc::clone(&self.topics);
         let (done, topic) = match input {
-            DISPATCHES if codec::is::<RouteNotice>(value) => (
-                codec::decode::<RouteNotice>(value).map(|notice| {
+            DISPATCHES if self.notices.reads(value) => (
+                read(&mut self.notices, value, Writer::Pipeline)?.map(|notice| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_notice(&notice, scope)
                     })
@@ -129,7 +139,7 @@ impl Processor for SendProcessor {
                 &topics.dispatches,
             ),
             DISPATCHES => (
-                codec::decode::<Dispatch>(value).map(|dispatch| {
+                read(&mut self.dispatches, value, Writer::Pipeline)?.map(|dispatch| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_dispatch(record.offset.0, dispatch, scope)
                     })
@@ -137,7 +147,7 @@ impl Processor for SendProcessor {
                 &topics.dispatches,
             ),
             RECEIPTS => (
-                codec::decode::<Delivery>(value).map(|receipt| {
+                read(&mut self.receipts, value, Writer::Outside)?.map(|receipt| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_receipt(&receipt, scope)
                     })
@@ -145,7 +155,7 @@ impl Processor for SendProcessor {
                 &topics.receipts,
             ),
             CONTROL => (
-                codec::decode::<Command>(value).map(|command| {
+                read(&mut self.commands, value, Writer::Pipeline)?.map(|command| {
                     self.with_scope(context, |operator, scope| {
                         operator.on_command(&command, scope)
                     })
@@ -155,7 +165,7 @@ impl Processor for SendProcessor {
             _ => return Err(wired_wrongly()),
         };
         // settle refuses what cannot be read of `control`: once is enough
-        done.unwrap_or_else(|_| {
+        done.unwrap_or_else(|why| {
             if input == CONTROL {
                 return Ok(());
             }
@@ -165,7 +175,7 @@ impl Processor for SendProcessor {
                 return Err(wired_wrongly());
             };
             self.dead_letters
-                .malformed(topic, shard, &record, dead_letters)
+                .malformed(topic, shard, &record, &why, dead_letters)
         })
     }
 

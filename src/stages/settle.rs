@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_operators::settle::{Output, Scope, Settle};
 use sealpost_operators::table::{History, HistoryError, Source};
-use sealpost_schemas::codec::{self, Encoder};
+use sealpost_schemas::codec::{CodecError, Decoder, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Command, Statement, Subscriber, Usage};
 use sealpost_topology::batch::Record;
@@ -14,8 +14,9 @@ use sealpost_topology::processor::{
 use sealpost_topology::types::{Offset, Shard, Topic};
 
 use crate::metrics::Metrics;
+use crate::registry::ValueCodec;
 use crate::stages::{
-    DeadLetterWriter, RefusedRecord, StoreTable, emit, process_error, user_period_key,
+    DeadLetterWriter, RefusedRecord, StoreTable, Writer, emit, process_error, read, user_period_key,
 };
 use crate::topics::Topics;
 
@@ -29,6 +30,9 @@ pub struct SettleProcessor {
     topics: Arc<Topics>,
     dead_letters: DeadLetterWriter,
     encoder: Encoder<Statement>,
+    usages: Decoder<Usage>,
+    subscribers: Decoder<Subscriber>,
+    commands: Decoder<Command>,
     out: Vec<Output>,
     scratch: Vec<u8>,
     metrics: Arc<Metrics>,
@@ -60,14 +64,18 @@ impl SettleProcessor {
     pub fn new(
         operator: Settle,
         topics: Arc<Topics>,
+        values: &ValueCodec,
         keys: Arc<KeyRing>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            operator,
+            operator: operator.with_decoder(values.decoder()),
             topics,
-            dead_letters: DeadLetterWriter::new("settle", keys),
-            encoder: Encoder::new(),
+            dead_letters: DeadLetterWriter::new("settle", keys, values),
+            encoder: values.statement_encoder(),
+            usages: values.decoder(),
+            subscribers: values.decoder(),
+            commands: values.decoder(),
             out: Vec::new(),
             scratch: Vec::new(),
             metrics,
@@ -145,6 +153,7 @@ impl SettleProcessor {
         topic: &Topic,
         shard: Shard,
         record: &Record<'_>,
+        why: &CodecError,
         context: &mut Context<'_, ()>,
     ) -> Result<(), ProcessError> {
         let Parts { outputs, .. } = context.parts();
@@ -153,7 +162,7 @@ impl SettleProcessor {
         };
         self.operator.counts.refused += 1;
         self.dead_letters
-            .malformed(topic, shard, record, dead_letters)
+            .malformed(topic, shard, record, why, dead_letters)
     }
 }
 
@@ -195,23 +204,23 @@ impl Processor for SettleProcessor {
         let topics = Arc::clone(&self.topics);
         let shard = context.shard;
         match input {
-            USAGE => match codec::decode::<Usage>(value) {
+            USAGE => match read(&mut self.usages, value, Writer::Outside)? {
                 Ok(usage) => self.with_scope(context, |operator, scope| {
                     operator.on_usage(record.offset.0, &usage, value, scope)
                 }),
-                Err(_) => self.refuse(&topics.usage, shard, &record, context),
+                Err(why) => self.refuse(&topics.usage, shard, &record, &why, context),
             },
-            SUBSCRIBERS => match codec::decode::<Subscriber>(value) {
+            SUBSCRIBERS => match read(&mut self.subscribers, value, Writer::Outside)? {
                 Ok(subscriber) => self.with_scope(context, |operator, scope| {
                     operator.on_subscriber(record.offset.0, &subscriber, scope)
                 }),
-                Err(_) => self.refuse(&topics.subscribers, shard, &record, context),
+                Err(why) => self.refuse(&topics.subscribers, shard, &record, &why, context),
             },
-            CONTROL => match codec::decode::<Command>(value) {
+            CONTROL => match read(&mut self.commands, value, Writer::Pipeline)? {
                 Ok(command) => self.with_scope(context, |operator, scope| {
                     operator.on_command(command, scope)
                 }),
-                Err(_) => self.refuse(&topics.control, shard, &record, context),
+                Err(why) => self.refuse(&topics.control, shard, &record, &why, context),
             },
             _ => Err(wired_wrongly()),
         }

@@ -354,6 +354,11 @@ pub trait Member: Send {
     /// [`CommitError`], which says what to do.
     fn commit(&mut self, step: Step) -> Result<(), CommitError>;
 
+    /// Whether the group has taken this member in, whatever it was assigned.
+    fn has_joined(&self) -> bool {
+        true
+    }
+
     /// Gives a revoked shard away.
     fn release(&mut self, shard: Shard);
 

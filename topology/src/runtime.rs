@@ -8,8 +8,12 @@ use std::time::Duration;
 use crate::graph::StageSpec;
 use crate::log::{Log, LogError, Waker};
 use crate::processor::Processor;
-use crate::types::Shard;
+use crate::types::{Shard, TimeMs};
 use crate::worker::{Clock, Factory, Performer, Worker, WorkerError, WorkerStatus};
+
+/// How long the shards of a group must have stayed where they are before those that are not
+/// here are taken to be somebody else's.
+const SETTLED_AFTER_MS: i64 = 5_000;
 
 /// The running workers of one stage.
 pub struct RunningStage {
@@ -89,13 +93,31 @@ impl RunningStage {
                 .any(|worker| worker.thread.is_finished())
     }
 
-    /// Whether all shards are being worked on: false while stores are read back.
+    /// Whether every worker is in its group and works on the shards that it has: false while
+    /// stores are read back. Other processes may have the other shards.
     #[must_use]
-    pub fn is_ready(&self, partitions: u32) -> bool {
-        self.statuses()
+    pub fn is_ready(&self) -> bool {
+        self.statuses().all(|status| {
+            status.joined.load(Ordering::SeqCst) && !status.restoring.load(Ordering::SeqCst)
+        })
+    }
+
+    /// Whether the shards have come to rest: all are here, or what is here has not changed for a
+    /// while and the others are somebody else's.
+    #[must_use]
+    fn is_settled(&self, partitions: u32, now: TimeMs) -> bool {
+        let here: u64 = self
+            .statuses()
             .map(|status| status.shards.load(Ordering::SeqCst))
-            .sum::<u64>()
-            == u64::from(partitions)
+            .sum();
+        let moved_at_ms = self
+            .statuses()
+            .map(|status| status.moved_at_ms.load(Ordering::SeqCst))
+            .max()
+            .unwrap_or_default();
+        self.is_ready()
+            && (here == u64::from(partitions)
+                || now.0.saturating_sub(moved_at_ms) >= SETTLED_AFTER_MS)
     }
 
     /// Tells the workers to stop; they finish what is in flight within their grace.
@@ -129,12 +151,12 @@ impl RunningStage {
 ///
 /// # Errors
 /// [`LogError`].
-pub fn is_drained(log: &dyn Log, stages: &[RunningStage]) -> Result<bool, LogError> {
+pub fn is_drained(log: &dyn Log, stages: &[RunningStage], now: TimeMs) -> Result<bool, LogError> {
     // Idle first, ends after: whoever has appended since is seen by the ends, and whatever
     // was idle before and finished at these ends had nothing to make more of.
     for _ in 0..2 {
         for stage in stages {
-            if !stage.is_ready(log.partitions())
+            if !stage.is_settled(log.partitions(), now)
                 || !stage
                     .statuses()
                     .all(|status| status.idle.load(Ordering::SeqCst))

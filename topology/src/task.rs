@@ -71,7 +71,9 @@ impl<P: Processor> Task<P> {
         task.rewind(log, spec)?;
         for StoreSpec { changelog, .. } in &spec.stores {
             let mut store = Store::default();
-            log.restore(changelog, shard, &mut |key, value| store.restore(key, value))?;
+            log.restore(changelog, shard, &mut |key, value| {
+                store.restore(key, value)
+            })?;
             task.stores.push(store);
         }
         task.start(log, spec, now)?;
@@ -464,9 +466,7 @@ impl IndexedBatch {
         if self.batch.bytes_at(place.key.clone()) != Some(key) {
             return None;
         }
-        self.batch
-            .bytes_at(place.value.clone())
-            .map(<[u8]>::to_vec)
+        self.batch.bytes_at(place.value.clone()).map(<[u8]>::to_vec)
     }
 }
 

@@ -8,7 +8,7 @@
 //! drops them all and joins the group again.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +121,12 @@ pub struct WorkerStatus {
     pub aborted: AtomicU64,
     /// Shards whose stores have been read back and that are being worked on.
     pub shards: AtomicU64,
+    /// The group has taken it in.
+    pub joined: AtomicBool,
+    /// When a shard last came or went, in ms by the worker's clock.
+    pub moved_at_ms: AtomicI64,
+    /// Stores are being read back.
+    pub restoring: AtomicBool,
     /// Entries in its stores.
     pub entries: AtomicU64,
     /// Calls whose answer is awaited.
@@ -259,8 +265,23 @@ impl<P: Processor> Worker<P> {
         let ownership = self.wait(wait)?;
         // told before anything is done: idle and finished inputs together mean drained
         self.status.idle.store(false, Ordering::SeqCst);
+        if !ownership.is_empty() {
+            self.status
+                .moved_at_ms
+                .store((self.clock)().0, Ordering::SeqCst);
+            self.status.restoring.store(true, Ordering::SeqCst);
+        }
         for change in ownership {
             self.own(change)?;
+        }
+        self.status.restoring.store(false, Ordering::SeqCst);
+        if !self.status.joined.load(Ordering::SeqCst)
+            && self.member.as_deref().is_some_and(Member::has_joined)
+        {
+            self.status
+                .moved_at_ms
+                .store((self.clock)().0, Ordering::SeqCst);
+            self.status.joined.store(true, Ordering::SeqCst);
         }
         let now = (self.clock)();
         let mut records = 0;

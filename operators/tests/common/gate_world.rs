@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use sealpost_operators::gate::{
-    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Output, Scope, Word,
+    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, LATE_ANSWER, Output, Scope, Word,
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
@@ -528,7 +528,6 @@ impl World {
         {
             self.violate(format!("a call of {id:?} although it was taken"));
         }
-        let knows = dedupes && self.ledger.iter().any(|(taken, _)| *taken == id);
         let accepted = Answer::Accepted {
             provider_message_id: None,
         };
@@ -542,8 +541,9 @@ impl World {
         } else {
             self.draw(2)
         } {
-            0 if !knows => (false, Answer::Refused("refused")),
-            0..=3 => (true, accepted),
+            // also a key that it has: whatever stands before the provider may not know that
+            0 => (false, Answer::Refused("refused")),
+            1..=3 => (true, accepted),
             4 => (false, busy),
             5 => (false, Answer::NoAnswer("timeout")),
             6 | 7 => (true, Answer::NoAnswer("reset")),
@@ -601,7 +601,7 @@ impl World {
                 channel: id.channel,
                 message_key: id.message_key(),
                 outcome,
-                reason: None,
+                reason: Some(LATE_ANSWER.to_owned()),
                 attempts: 1,
                 provider_message_id: None,
                 updated_at: self.now,

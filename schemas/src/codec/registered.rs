@@ -1,12 +1,11 @@
-//! The schemas that this version knows, parsed once, and those that come from outside.
+//! The schemas that this version knows, parsed once.
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use serde_avro_fast::Schema;
-use serde_avro_fast::schema::{LogicalType, RegularType, SchemaKey, SchemaMut};
 
-use super::{CodecError, HEADER_BYTES, MARKER, Record, WriterSchemaProblem};
+use super::{HEADER_BYTES, MARKER, Record};
 use crate::record;
 
 /// Each record that has a schema in `avro/`.
@@ -215,107 +214,4 @@ fn parse(json: &str) -> Option<Parsed> {
         .zip(bytes)
         .for_each(|(to, from)| *to = *from);
     Some(Parsed { schema, header })
-}
-
-/// A schema from outside, such as a registry's, that a record was written with.
-pub struct WriterSchema {
-    schema: Schema,
-    record: RecordType,
-}
-
-impl WriterSchema {
-    /// Takes a schema that records are to be read with. Its name says which, whatever its
-    /// namespace; its fields may be fewer or more, in another order, or of a narrower type.
-    ///
-    /// # Errors
-    /// [`CodecError::WriterSchema`] when the text is no Avro schema or not one of a record of
-    /// this name, or when one of the record's fields has another logical type: its values would
-    /// be misread in silence.
-    pub fn parse<R: Record>(json: &str) -> Result<Self, CodecError> {
-        let problem = |problem| CodecError::WriterSchema {
-            record: R::TYPE,
-            problem,
-        };
-        let theirs: SchemaMut = json
-            .parse()
-            .map_err(|_| problem(WriterSchemaProblem::Unreadable))?;
-        let ours: SchemaMut = R::TYPE
-            .schema_json()
-            .parse()
-            .map_err(|_| CodecError::BrokenSchema { record: R::TYPE })?;
-
-        let name = |schema: &SchemaMut| {
-            schema
-                .root()
-                .type_
-                .name()
-                .map(|name| name.name().to_owned())
-        };
-        if name(&theirs).is_none() || name(&theirs) != name(&ours) {
-            return Err(problem(WriterSchemaProblem::OtherName));
-        }
-        if let Some(field) = other_meaning(&ours, &theirs) {
-            return Err(problem(WriterSchemaProblem::OtherMeaning { field }));
-        }
-        let schema = theirs
-            .freeze()
-            .map_err(|_| problem(WriterSchemaProblem::Unreadable))?;
-        Ok(Self {
-            schema,
-            record: R::TYPE,
-        })
-    }
-
-    /// Which record it writes.
-    #[must_use]
-    pub const fn record_type(&self) -> RecordType {
-        self.record
-    }
-
-    pub(super) const fn schema(&self) -> &Schema {
-        &self.schema
-    }
-}
-
-impl fmt::Debug for WriterSchema {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriterSchema")
-            .field("record", &self.record)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The first field of the root record whose logical type both schemas give, and give differently.
-fn other_meaning(ours: &SchemaMut, theirs: &SchemaMut) -> Option<String> {
-    let RegularType::Record(their_record) = &theirs.root().type_ else {
-        return None;
-    };
-    let RegularType::Record(our_record) = &ours.root().type_ else {
-        return None;
-    };
-    our_record
-        .fields
-        .iter()
-        .filter_map(|our| {
-            let their = their_record
-                .fields
-                .iter()
-                .find(|their| their.name == our.name)?;
-            let our_type = logical_type(ours, our.type_)?;
-            let their_type = logical_type(theirs, their.type_)?;
-            (our_type != their_type).then(|| our.name.clone())
-        })
-        .next()
-}
-
-/// The name of a node's logical type, seen through a union.
-fn logical_type(schema: &SchemaMut, key: SchemaKey) -> Option<&str> {
-    let node = schema.get(key)?;
-    match &node.type_ {
-        RegularType::Union(union) => union
-            .variants
-            .iter()
-            .find_map(|variant| logical_type(schema, *variant)),
-        _ => node.logical_type.as_ref().map(LogicalType::as_str),
-    }
 }

@@ -9,6 +9,7 @@
 mod canonical;
 mod codec;
 mod codec_evolution;
+mod codec_framing;
 mod interop;
 mod key_ring;
 mod result_table;

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::{Result, bail};
 use sealpost_operators::carry::{CarryError, Owner};
 use sealpost_operators::{route, settle};
-use sealpost_schemas::record::{Action, Command, DeadLetter};
-use sealpost_schemas::{UserId, codec};
+use sealpost_schemas::UserId;
+use sealpost_schemas::codec::{Encoder, Record};
+use sealpost_schemas::record::{Action, Close, Command, DeadLetter};
 use sealpost_topology::log::Progress;
 use sealpost_topology::types::{Group, Offset, Shard, Topic};
 
@@ -20,6 +21,7 @@ use super::checks::Common;
 use super::copier::Copier;
 use super::inventory::is_subscriber;
 use super::side::{Side, any, digest};
+use crate::deployment::readable;
 
 /// What was carried over besides state.
 #[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
@@ -121,7 +123,7 @@ impl<'a> Carrier<'a> {
 
     /// The live rows of a compacted topic.
     fn state_topic(&mut self, from: &Topic, to: &Topic, shard: Shard) -> Result<()> {
-        let last = self.old.last(from, shard, any)?;
+        let last = self.old.last(from, shard, &mut any)?;
         let mut copier = self.copier(to);
         self.old.each_live(from, shard, &last, &mut |key, value| {
             self.placed(from, shard, key)?;
@@ -135,7 +137,7 @@ impl<'a> Carrier<'a> {
         let old = self.old;
         let (from, to) = (old.topics().clone(), self.new.topics().clone());
         let mut rows: HashMap<u64, u64> = HashMap::new();
-        let last = old.last(&from.subscribers, shard, is_subscriber)?;
+        let last = old.last(&from.subscribers, shard, &mut is_subscriber(old))?;
         let mut copier = self.copier(&to.subscribers);
         old.each_live(&from.subscribers, shard, &last, &mut |key, value| {
             self.placed(&from.subscribers, shard, key)?;
@@ -146,7 +148,7 @@ impl<'a> Carrier<'a> {
         })?;
 
         let accounts = &from.settle_accounts;
-        let last = old.last(accounts, shard, any)?;
+        let last = old.last(accounts, shard, &mut any)?;
         let mut billed = HashSet::new();
         old.each_live(accounts, shard, &last, &mut |key, _| {
             billed.extend(settle::carry::billed(key));
@@ -211,7 +213,7 @@ impl<'a> Carrier<'a> {
         let old = self.old;
         let (from, to) = (old.topics().clone(), self.new.topics().clone());
         let mut places: HashMap<u128, u64> = HashMap::new();
-        let last = old.last(&from.statements, shard, any)?;
+        let last = old.last(&from.statements, shard, &mut any)?;
         let mut copier = self.copier(&to.statements);
         old.each_live(&from.statements, shard, &last, &mut |key, value| {
             self.placed(&from.statements, shard, key)?;
@@ -222,7 +224,7 @@ impl<'a> Carrier<'a> {
         })?;
 
         let routes = &from.render_routes;
-        let last = old.last(routes, shard, any)?;
+        let last = old.last(routes, shard, &mut any)?;
         let mut copier = self.copier(&to.render_routes);
         old.each_live(routes, shard, &last, &mut |key, value| {
             let Some(Owner::User(user)) = route::carry::owner(key, value) else {
@@ -264,13 +266,18 @@ impl<'a> Carrier<'a> {
         let (from, to) = (self.old.topics().clone(), self.new.topics().clone());
         let mut copier = self.copier(&to.dead_letters);
         let carried = &mut self.carried;
+        let mut decoder = self.old.values.decoder::<DeadLetter>();
+        let mut encoder = self.new.values.dead_letter_encoder();
         self.old.each(
             &from.dead_letters,
             shard,
             Offset(0),
             &mut |_, key, value| {
                 carried.dead_letters += 1;
-                let letter = value.and_then(|value| codec::decode::<DeadLetter>(value).ok());
+                let letter = match value {
+                    Some(value) => readable(decoder.decode(value))?,
+                    None => None,
+                };
                 let Some(mut letter) = letter else {
                     return copier.put(0, key, value);
                 };
@@ -292,7 +299,7 @@ impl<'a> Carrier<'a> {
                 {
                     now.name().clone_into(&mut letter.raw_form);
                 }
-                copier.put(0, key, Some(&codec::encode(&letter)?))
+                copier.put(0, key, Some(&encoded(&mut encoder, &letter)?))
             },
         )?;
         self.finish(copier, &to.dead_letters, &mut |_, _, _| {})
@@ -306,6 +313,7 @@ impl<'a> Carrier<'a> {
             self.new.topics().control.clone(),
         );
         let send = &self.old.pipeline.send.group;
+        let mut decoder = self.old.values.decoder::<Command>();
         let mut unread = HashSet::new();
         let mut first: Option<HashSet<Vec<u8>>> = None;
         for shard in self.old.shards() {
@@ -314,7 +322,10 @@ impl<'a> Carrier<'a> {
             self.old
                 .each(&from, shard, Offset(0), &mut |offset, key, value| {
                     keys.insert(key.to_vec());
-                    let word = value.and_then(|value| codec::decode::<Command>(value).ok());
+                    let word = match value {
+                        Some(value) => readable(decoder.decode(value))?,
+                        None => None,
+                    };
                     if let Some(Command {
                         action: Action::Resolve(resolve),
                         ..
@@ -335,6 +346,7 @@ impl<'a> Carrier<'a> {
                 );
             }
         }
+        let mut encoder = self.new.values.command_encoder();
         let mut begins = Vec::new();
         for words in [Words::Read, Words::Unread] {
             let mut copier = self.copier(&to);
@@ -344,7 +356,12 @@ impl<'a> Carrier<'a> {
                         && let Some(value) = value
                     {
                         self.carried.commands += 1;
-                        copier.put_everywhere(key, &without_cut(value))?;
+                        let command = readable(decoder.decode(value))?;
+                        let value = match command.and_then(without_cut) {
+                            Some(command) => encoded(&mut encoder, &command)?,
+                            None => value.to_vec(),
+                        };
+                        copier.put_everywhere(key, &value)?;
                     }
                     Ok(())
                 })?;
@@ -399,30 +416,30 @@ enum Words {
     Unread,
 }
 
+fn encoded<R: Record>(encoder: &mut Encoder<R>, record: &R) -> Result<Vec<u8>> {
+    let mut value = Vec::new();
+    encoder.encode(record, &mut value)?;
+    Ok(value)
+}
+
 fn user_of(key: &[u8]) -> Option<UserId> {
     std::str::from_utf8(key).ok()?.parse().ok()
 }
 
 /// A close without its cut: its offsets are of the old topics, and it is done. One that was read
 /// again in the new generation would otherwise wait for ends that never come.
-fn without_cut(value: &[u8]) -> Vec<u8> {
-    match codec::decode::<Command>(value) {
-        Ok(Command {
-            command_id,
-            issued_at,
-            action: Action::Close(mut close),
-        }) => {
-            close.usage_end = 0;
-            close.subscribers_end = 0;
-            let action = Action::Close(close);
-            codec::encode(&Command {
-                command_id,
-                issued_at,
-                action,
-            })
-            .unwrap_or_else(|_| value.to_vec())
-        }
-        _ => value.to_vec(),
+/// `None`: another command, which goes as it is.
+fn without_cut(command: Command) -> Option<Command> {
+    match command.action {
+        Action::Close(close) => Some(Command {
+            action: Action::Close(Close {
+                usage_end: 0,
+                subscribers_end: 0,
+                ..close
+            }),
+            ..command
+        }),
+        _ => None,
     }
 }
 

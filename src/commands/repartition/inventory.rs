@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sealpost_operators::{route, settle};
-use sealpost_schemas::codec;
 use sealpost_schemas::record::{SendState, Statement, Subscriber};
 use sealpost_topology::types::Topic;
 
 use super::side::{Side, any, digest};
+use crate::deployment::readable;
 
 /// How much of something there is, and a digest of it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +39,13 @@ pub(super) struct Inventory {
     pub(super) routes: Sum,
 }
 
-/// Of a user's rows the last one that settle can read is the one that it works with.
-pub(super) fn is_subscriber(value: Option<&[u8]>) -> bool {
-    // framed for a schema registry, it is for whoever has the registry to tell
-    value.is_some_and(|value| {
-        value.first() == Some(&0) || codec::decode::<Subscriber>(value).is_ok()
-    })
+/// Tells rows that settle can read: of a user's, the last such is the one that it works with.
+pub(super) fn is_subscriber(side: &Side) -> impl FnMut(Option<&[u8]>) -> Result<bool> + use<> {
+    let mut decoder = side.values.decoder::<Subscriber>();
+    move |value| match value {
+        Some(value) => Ok(readable(decoder.decode(value))?.is_some()),
+        None => Ok(false),
+    }
 }
 
 impl Inventory {
@@ -52,38 +53,44 @@ impl Inventory {
     pub(super) fn of(side: &Side, done: &dyn Fn()) -> Result<Self> {
         let mut found = Self::default();
         let topics = side.topics();
+        let mut statements = side.values.decoder::<Statement>();
+        let mut states = side.values.decoder::<SendState>();
         for shard in side.shards() {
             let each = |topic: &Topic,
-                        counts: fn(Option<&[u8]>) -> bool,
+                        counts: &mut dyn FnMut(Option<&[u8]>) -> Result<bool>,
                         see: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>| {
                 let last = side.last(topic, shard, counts)?;
                 side.each_live(topic, shard, &last, see)
             };
-            each(&topics.subscribers, is_subscriber, &mut |key, value| {
-                found.subscribers.add(key, value);
-                Ok(())
-            })?;
-            each(&topics.statements, any, &mut |key, value| {
+            each(
+                &topics.subscribers,
+                &mut is_subscriber(side),
+                &mut |key, value| {
+                    found.subscribers.add(key, value);
+                    Ok(())
+                },
+            )?;
+            each(&topics.statements, &mut any, &mut |key, value| {
                 found.statements.add(key, value);
-                found.total_won += i128::from(codec::decode::<Statement>(value)?.total_won.0);
+                found.total_won += i128::from(statements.decode(value)?.total_won.0);
                 Ok(())
             })?;
-            each(&topics.send_state, any, &mut |key, value| {
+            each(&topics.send_state, &mut any, &mut |key, value| {
                 found.send_states.add(key, value);
-                for kind in codec::decode::<SendState>(value)?.kinds {
+                for kind in states.decode(value)?.kinds {
                     *found.states.entry(format!("{:?}", kind.state)).or_default() += 1;
                 }
                 Ok(())
             })?;
             // pointers into topics differ by nature: all of them to 0
-            each(&topics.settle_accounts, any, &mut |key, value| {
+            each(&topics.settle_accounts, &mut any, &mut |key, value| {
                 if is_users(settle::carry::owner(key)) {
                     let value = settle::carry::repointed(key, value, &|_| Some(0), &|_| Some(0))?;
                     found.accounts.add(key, &value);
                 }
                 Ok(())
             })?;
-            each(&topics.render_routes, any, &mut |key, value| {
+            each(&topics.render_routes, &mut any, &mut |key, value| {
                 if is_users(route::carry::owner(key, value)) {
                     let value = route::carry::repointed(key, value, &|_, _| Some(0))?;
                     found.routes.add(key, &value);

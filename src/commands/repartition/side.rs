@@ -11,8 +11,10 @@ use sealpost_topology::partitioner::shard_of;
 use sealpost_topology::types::{Offset, Shard, Topic};
 
 use crate::config::Config;
+use crate::deployment::registry_error;
 use crate::kafka;
 use crate::pipeline::Pipeline;
+use crate::registry::ValueCodec;
 use crate::topics::Topics;
 
 /// See the module.
@@ -20,6 +22,8 @@ pub(super) struct Side {
     pub(super) prefix: String,
     pub(super) log: KafkaLog,
     pub(super) pipeline: Pipeline,
+    /// How values of the contract's topics are encoded and decoded.
+    pub(super) values: ValueCodec,
 }
 
 /// Where the last record of each key lies, by a digest of the key.
@@ -39,10 +43,13 @@ impl Side {
             .properties
             .entry("fetch.wait.max.ms".to_owned())
             .or_insert_with(|| "5".to_owned());
+        let topics = Topics::new(prefix);
         Ok(Self {
             prefix: prefix.to_owned(),
             log: kafka::open_alone(&config)?,
-            pipeline: Pipeline::new(Topics::new(prefix)),
+            values: ValueCodec::open(config.schema_registry.as_ref(), &topics)
+                .map_err(registry_error)?,
+            pipeline: Pipeline::new(topics),
         })
     }
 
@@ -93,11 +100,11 @@ impl Side {
         &self,
         topic: &Topic,
         shard: Shard,
-        counts: fn(Option<&[u8]>) -> bool,
+        counts: &mut dyn FnMut(Option<&[u8]>) -> Result<bool>,
     ) -> Result<Last> {
         let mut last = HashMap::new();
         self.each(topic, shard, Offset(0), &mut |offset, key, value| {
-            if counts(value) {
+            if counts(value)? {
                 last.insert(digest(&[key]), offset);
             }
             Ok(())
@@ -153,8 +160,8 @@ impl Side {
 }
 
 /// Every record takes part: a tombstone ends its key.
-pub(super) const fn any(_: Option<&[u8]>) -> bool {
-    true
+pub(super) const fn any(_: Option<&[u8]>) -> Result<bool> {
+    Ok(true)
 }
 
 /// 128 bits that stand for a row of byte strings.

@@ -39,6 +39,8 @@ pub(super) struct Cursor {
     /// from here to `next`.
     handed: Offset,
     next: Offset,
+    /// The last end that was told since the start.
+    told_end: Option<Offset>,
 }
 
 impl Cursor {
@@ -53,6 +55,7 @@ impl Cursor {
             started: false,
             handed: Offset(0),
             next: Offset(0),
+            told_end: None,
         })
     }
 
@@ -68,6 +71,7 @@ impl Cursor {
             self.started = true;
             self.handed = from;
             self.next = from;
+            self.told_end = None;
         }
         Ok(())
     }
@@ -79,6 +83,7 @@ impl Cursor {
         let mut time = TimeMs(0);
         let mut batch = Batch::default();
         let mut patience = wait;
+        let mut told_end = self.told_end;
         loop {
             let count = self.partition.take(patience, |item| match item {
                 Item::Record {
@@ -109,7 +114,10 @@ impl Cursor {
                         },
                     );
                 }
-                Item::End(end) => next = next.max(end),
+                Item::End(end) => {
+                    next = next.max(end);
+                    told_end = Some(end);
+                }
                 Item::Failed(code) => failed = Some(code),
             });
             patience = Duration::ZERO;
@@ -121,6 +129,14 @@ impl Cursor {
             && batch.is_empty()
         {
             return Err(code);
+        }
+        self.told_end = told_end;
+        // Markers and what was aborted are passed without being shown. An end that was told moves
+        // librdkafka's position one too far: right after it, the position says nothing.
+        if let Some(position) = self.partition.position()
+            && told_end.map(Offset::next) != Some(position)
+        {
+            next = next.max(position);
         }
         let moved = next > base;
         self.next = next;

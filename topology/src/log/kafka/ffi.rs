@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code, reason = "the only module that calls into C")]
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use rdkafka::bindings as c;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::types::{Offset, Shard, TimeMs, Topic};
@@ -51,7 +52,7 @@ pub(super) struct Partition<C: ConsumerContext + 'static> {
     /// What the callback was given; boxed twice to be one pointer wide.
     bell: Option<*mut Bell>,
     /// Last, so that everything above goes first.
-    _client: Arc<BaseConsumer<C>>,
+    client: Arc<BaseConsumer<C>>,
 }
 
 // librdkafka's handles may be used from any thread; what is ours is moved with the struct.
@@ -88,7 +89,7 @@ impl<C: ConsumerContext + 'static> Partition<C> {
                 shard,
                 started: false,
                 bell,
-                _client: Arc::clone(client),
+                client: Arc::clone(client),
             })
         }
     }
@@ -119,6 +120,24 @@ impl<C: ConsumerContext + 'static> Partition<C> {
             unsafe {
                 c::rd_kafka_consume_stop(self.topic, self.shard);
             }
+        }
+    }
+
+    /// Everything before it was taken from the queue, or is no record: a marker that was come by
+    /// counts. `None` before anything was taken since the start. Right after an [`Item::End`] was
+    /// taken it is one too far: librdkafka takes the end for a record.
+    pub(super) fn position(&self) -> Option<Offset> {
+        let mut list = TopicPartitionList::new();
+        // SAFETY: the topic handle is ours and alive, its name lives as long.
+        let name = unsafe { CStr::from_ptr(c::rd_kafka_topic_name(self.topic)) };
+        list.add_partition(name.to_str().ok()?, self.shard);
+        // SAFETY: both the client and the list are alive; the list is written in place.
+        unsafe {
+            c::rd_kafka_position(self.client.client().native_ptr(), list.ptr());
+        }
+        match list.elements().first()?.offset() {
+            rdkafka::Offset::Offset(offset) => u64::try_from(offset).ok().map(Offset),
+            _ => None,
         }
     }
 
@@ -202,6 +221,20 @@ unsafe fn item(message: &c::rd_kafka_message_t) -> Item<'_> {
         appended_at: TimeMs(time),
         key: bytes(message.key, message.key_len).unwrap_or_default(),
         value: bytes(message.payload, message.len),
+    }
+}
+
+/// Whether a member's client was taken into its group.
+pub(super) fn has_joined<C: ConsumerContext + 'static>(member: &BaseConsumer<C>) -> bool {
+    // SAFETY: the client is alive; what it hands out is ours, is checked, and is destroyed once.
+    unsafe {
+        let group = c::rd_kafka_consumer_group_metadata(member.client().native_ptr());
+        if group.is_null() {
+            return false;
+        }
+        let generation = c::rd_kafka_consumer_group_metadata_generation_id(group);
+        c::rd_kafka_consumer_group_metadata_destroy(group);
+        generation > 0
     }
 }
 

@@ -25,7 +25,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::client::{Consequence, Watch, consequence, consumer, refused_settings, told_code};
 use super::cursor::{Cursor, Taken};
-use super::ffi::Bell;
+use super::ffi::{self, Bell};
 use super::transactor::{Failure, Offsets, Transactor, list, native};
 use super::{KafkaLog, MARKS, NOTHING_YET, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
@@ -505,7 +505,10 @@ impl KafkaMember {
             .filter(|(topic, shard)| self.changelogs.contains(topic) && self.owned.contains(shard))
             .cloned()
             .collect();
-        let asked: Vec<_> = followed.iter().map(|(topic, shard)| (topic, *shard)).collect();
+        let asked: Vec<_> = followed
+            .iter()
+            .map(|(topic, shard)| (topic, *shard))
+            .collect();
         Ok(self.log.ends(&asked)?.into_iter().collect())
     }
 
@@ -529,7 +532,13 @@ impl KafkaMember {
     }
 
     /// Copies what was read of a table.
-    fn copy(&self, topic: &Topic, shard: Shard, from: Offset, read: &RecordBatch) -> Result<(), LogError> {
+    fn copy(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        from: Offset,
+        read: &RecordBatch,
+    ) -> Result<(), LogError> {
         match &self.log.0.mirror {
             Some(mirror) if self.tables.contains(topic) => {
                 // nothing was read of it here yet: it begins where it was left
@@ -661,6 +670,10 @@ impl Member for KafkaMember {
                 Failure::Log(error) => CommitError::Log(error),
             });
         }
+    }
+
+    fn has_joined(&self) -> bool {
+        self.revocations.is_empty() && self.seat.as_ref().is_some_and(ffi::has_joined)
     }
 
     fn release(&mut self, shard: Shard) {

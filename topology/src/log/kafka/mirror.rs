@@ -49,7 +49,10 @@ impl Mirror {
             Some(of) if &*of == cluster.as_bytes() => return Ok(mirror),
             None => {}
             Some(_) => {
-                tracing::warn!(directory = name, "local copies are of another cluster: made anew");
+                tracing::warn!(
+                    directory = name,
+                    "local copies are of another cluster: made anew"
+                );
                 drop(mirror);
                 std::fs::remove_dir_all(directory).map_err(|e| failed(&name, &e.into()))?;
                 return Self::open(directory, cluster);
@@ -105,10 +108,7 @@ impl Mirror {
             .and_then(|stored| {
                 let (at, rest) = stored.split_first_chunk::<8>()?;
                 let time = rest.first_chunk::<8>()?;
-                Some((
-                    Offset(u64::from_be_bytes(*at)),
-                    i64::from_be_bytes(*time),
-                ))
+                Some((Offset(u64::from_be_bytes(*at)), i64::from_be_bytes(*time)))
             })
             .unwrap_or_default();
         let age_ms = now.0.saturating_sub(time);
