@@ -7,6 +7,7 @@ mod export;
 mod ingest;
 mod keys;
 mod policy;
+mod repartition;
 mod replay;
 mod resolve;
 mod retry;
@@ -98,6 +99,8 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Set the offsets of stages back to the begin, so that they read everything again
     Replay(replay::Arguments),
+    /// Carry a deployment on Kafka over to more or fewer partitions
+    Repartition(repartition::Arguments),
     /// The topics on Kafka
     #[command(subcommand)]
     Topics(topics::Command),
@@ -172,6 +175,7 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Export { period, out } => export::execute(&scene, period, &out),
         Command::DeadLetters(command) => dead_letters::execute(&scene, &command),
         Command::Replay(arguments) => replay::execute(&scene, &arguments),
+        Command::Repartition(arguments) => repartition::execute(&scene, &arguments),
         Command::Topics(command) => topics::execute(&scene, command),
         Command::Topology { mermaid } => {
             let graph = Pipeline::new(Topics::new(&scene.config.log.topic_prefix)).graph();

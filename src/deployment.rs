@@ -17,6 +17,7 @@ use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
 
 use crate::config::{Backend, Config};
+use crate::generation;
 use crate::host::{Host, Opened, Role};
 use crate::kafka::{self, Seat};
 use crate::pipeline::Pipeline;
@@ -82,6 +83,7 @@ impl Deployment {
                     Role::Command => None,
                 };
                 let log = kafka::open(&config, data_dir, seat.as_ref())?;
+                generation::check(&config, &log)?;
                 (Arc::new(log) as Arc<dyn Log>, Opening::Kafka(seat))
             }
         };
@@ -237,7 +239,8 @@ pub fn readable<R>(read: Result<R, CodecError>) -> Result<Option<R>, CodecError>
     }
 }
 
-fn registry_error(error: RegistryError) -> anyhow::Error {
+/// What the registry says, and whose it is to mend.
+pub fn registry_error(error: RegistryError) -> anyhow::Error {
     match error.consequence() {
         Consequence::Mend => usage(error),
         Consequence::Retry => error.into(),

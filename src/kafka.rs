@@ -111,7 +111,33 @@ pub fn open(config: &Config, data_dir: &Path, seat: Option<&Seat>) -> Result<Kaf
         Some(_) => Duration::from_millis(u64::try_from(kafka.patience).unwrap_or(0)),
         None => COMMAND_PATIENCE,
     };
-    let settings = KafkaSettings {
+    let membership = if kafka.instance_id.is_some() && seat.is_some() {
+        Membership::Static
+    } else {
+        Membership::Dynamic
+    };
+    let mirror_dir = (kafka.local_copies && seat.is_some()).then(|| data_dir.join("mirror"));
+    KafkaLog::open(KafkaSettings {
+        membership,
+        mirror_dir,
+        ..settings(config, identity, patience)
+    })
+    .map_err(blame)
+}
+
+/// Opens the log of a deployment for work that only one process does at a time: of two, the later
+/// one takes the transactions of the earlier one away, and ends what one left open that was killed.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_alone(config: &Config) -> Result<KafkaLog> {
+    let patience = 4 * COMMAND_PATIENCE;
+    KafkaLog::open(settings(config, "alone".to_owned(), patience)).map_err(blame)
+}
+
+fn settings(config: &Config, identity: String, patience: Duration) -> KafkaSettings {
+    let kafka = &config.log.kafka;
+    KafkaSettings {
         bootstrap_servers: kafka.bootstrap_servers.clone(),
         partitions: config.log.partitions,
         replication_factor: kafka.replication_factor,
@@ -122,21 +148,16 @@ pub fn open(config: &Config, data_dir: &Path, seat: Option<&Seat>) -> Result<Kaf
         },
         prefix: config.log.topic_prefix.clone(),
         identity,
-        membership: if kafka.instance_id.is_some() && seat.is_some() {
-            Membership::Static
-        } else {
-            Membership::Dynamic
-        },
+        membership: Membership::Dynamic,
         protocol: match kafka.group_protocol {
             GroupProtocolName::Consumer => GroupProtocol::Consumer,
             GroupProtocolName::Classic => GroupProtocol::Classic,
         },
         properties: kafka.properties.clone(),
         patience,
-        mirror_dir: (kafka.local_copies && seat.is_some()).then(|| data_dir.join("mirror")),
+        mirror_dir: None,
         clock: Arc::new(now_ms),
-    };
-    KafkaLog::open(settings).map_err(blame)
+    }
 }
 
 /// What is the caller's to mend ends the process with 2: settings, credentials, rights, topics

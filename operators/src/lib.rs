@@ -4,6 +4,7 @@
 //! knows a log engine, a thread, a clock, randomness, the network or a disk, so the same code
 //! runs under a broker, under a test driver and under a simulator.
 
+pub mod carry;
 pub mod gate;
 pub mod mask;
 pub mod pack;

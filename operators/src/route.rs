@@ -18,6 +18,8 @@
 //!   counted and dropped.
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
+pub mod carry;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 

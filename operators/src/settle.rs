@@ -11,6 +11,7 @@
 //! - An event id counts once for its user, and is kept for [`MONTHS_KEPT`] months.
 
 mod account;
+pub mod carry;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 

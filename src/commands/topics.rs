@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Scene;
 use crate::config::Backend;
+use crate::generation;
 use crate::kafka;
 use crate::pipeline::Pipeline;
 use crate::topics::Topics;
@@ -39,6 +40,8 @@ pub(super) fn execute(scene: &Scene, command: Command) -> Result<()> {
     let log = kafka::open(&config, &scene.data_dir, None)?;
     let specs = Pipeline::new(Topics::new(&config.log.topic_prefix)).topic_specs();
     if !matches!(command, Command::Describe) {
+        // topics that were left behind are not made anew
+        generation::check(&config, &log)?;
         log.create(&specs).map_err(kafka::blame)?;
     }
     let topics: Vec<_> = specs.iter().map(|spec| spec.topic.clone()).collect();

@@ -297,6 +297,9 @@ impl<P: Processor> Task<P> {
             };
             if !wanted {
                 complete = false;
+                // nothing lies before it: a cut there is reached, markers or not
+                position = record.offset.max(position);
+                self.processor.positioned(id, position);
                 break;
             }
             self.with_context(log, spec, now, |processor, context| {

@@ -87,7 +87,7 @@ impl Seen {
         }
     }
 
-    fn put(self, out: &mut Vec<u8>) {
+    pub(super) fn put(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.to_be_bytes());
         out.extend_from_slice(&self.content.to_be_bytes());
         // periods end at month 96,359: beyond 16 bits only after the year 7431
@@ -217,7 +217,7 @@ impl Account {
         table.put(&account_key(user), packer.bytes());
     }
 
-    fn unpack(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn unpack(bytes: &[u8]) -> Option<Self> {
         let mut value = Unpacker::open(bytes, ACCOUNT)?;
         let profile = match value.number()? {
             0 => None,
