@@ -25,6 +25,8 @@ mod storm;
 #[path = "../end_to_end/table.rs"]
 #[allow(dead_code, reason = "shared with another program of tests")]
 mod table;
+#[cfg(feature = "https")]
+mod tls;
 
 /// Says something past the test harness, which would swallow it.
 fn tell(line: &str) {

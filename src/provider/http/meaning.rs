@@ -128,14 +128,16 @@ const fn reason(status: u16) -> &'static str {
         425 => "http-425",
         429 => "http-429",
         451 => "http-451",
-        401..=499 => "http-4xx",
         500 => "http-500",
         501 => "http-501",
         502 => "http-502",
         503 => "http-503",
         504 => "http-504",
-        501..=599 => "http-5xx",
-        _ => "http-other",
+        _ => match status / 100 {
+            4 => "http-4xx",
+            5 => "http-5xx",
+            _ => "http-other",
+        },
     }
 }
 
