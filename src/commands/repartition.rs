@@ -9,6 +9,11 @@
 //!   between is begun again from the old generation, which has not changed.
 //! - Of two at once one fails: what was written is read back and must be all that there is.
 
+#![allow(
+    clippy::type_complexity,
+    reason = "callbacks over records, each shape used in one place"
+)]
+
 mod carry;
 mod checks;
 mod copier;

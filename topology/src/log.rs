@@ -209,6 +209,9 @@ pub enum Ownership {
 /// be called more than once: what it made last is written, to the partitions that it named first.
 pub type CutBuilder<'a> = dyn FnMut(&dyn Fn(&Topic, Shard) -> Offset) -> Vec<Write> + 'a;
 
+/// Is shown a key and its value; none where the key was deleted.
+pub type SeeRow<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// Partitioned, append-only, shared by all threads of a process.
 pub trait Log: Send + Sync {
     /// Number of partitions of every topic.
@@ -274,12 +277,7 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// [`LogError`].
-    fn restore(
-        &self,
-        topic: &Topic,
-        shard: Shard,
-        see: &mut dyn FnMut(&[u8], Option<&[u8]>),
-    ) -> Result<(), LogError> {
+    fn restore(&self, topic: &Topic, shard: Shard, see: &mut SeeRow<'_>) -> Result<(), LogError> {
         let mut at = Offset(0);
         while let Some(batch) = self.read(topic, shard, at)? {
             for record in batch.iter() {

@@ -41,7 +41,8 @@ use self::mirror::Mirror;
 pub use self::topics::TopicState;
 use self::transactor::{Failure, Transactor, by_partition, list, native};
 use super::{
-    Bounds, Cleanup, CutBuilder, Durability, Log, LogError, Member, Progress, TopicSpec, Write,
+    Bounds, Cleanup, CutBuilder, Durability, Log, LogError, Member, Progress, SeeRow, TopicSpec,
+    Write,
 };
 use crate::batch::RecordBatch;
 use crate::types::{Group, Offset, Shard, TimeMs, Topic};
@@ -63,13 +64,15 @@ const NOTHING_YET: &str = "nothing committed yet";
 #[derive(Clone)]
 pub struct KafkaLog(Arc<Inner>);
 
+type Cursors = BTreeMap<(Topic, Shard), Arc<Mutex<Cursor>>>;
+
 struct Inner {
     settings: Arc<KafkaSettings>,
     /// Asks for metadata and ends.
     meta: Arc<Consumer>,
     /// Reads outside any group.
     reader: Arc<Consumer>,
-    cursors: Mutex<BTreeMap<(Topic, Shard), Arc<Mutex<Cursor>>>>,
+    cursors: Mutex<Cursors>,
     /// Asks what groups have committed.
     offsets: Mutex<BTreeMap<Group, Arc<Consumer>>>,
     /// Topics that are there, and their cleanup if this process was told.
@@ -547,12 +550,7 @@ impl Log for KafkaLog {
         done
     }
 
-    fn restore(
-        &self,
-        topic: &Topic,
-        shard: Shard,
-        see: &mut dyn FnMut(&[u8], Option<&[u8]>),
-    ) -> Result<(), LogError> {
+    fn restore(&self, topic: &Topic, shard: Shard, see: &mut SeeRow<'_>) -> Result<(), LogError> {
         self.check_partition(topic, shard)?;
         let Some(mirror) = &self.0.mirror else {
             return self.read_through(topic, shard, Offset(0), &mut |_, batch| {

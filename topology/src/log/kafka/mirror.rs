@@ -22,7 +22,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use super::lock;
 use super::topics::DELETE_RETENTION_MS;
 use crate::batch::{Batch, RecordBatch};
-use crate::log::LogError;
+use crate::log::{LogError, SeeRow};
 use crate::types::{Offset, Shard, TimeMs, Topic};
 
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -193,7 +193,7 @@ impl Mirror {
         &self,
         topic: &Topic,
         shard: Shard,
-        see: &mut dyn FnMut(&[u8], Option<&[u8]>),
+        see: &mut SeeRow<'_>,
     ) -> Result<(), LogError> {
         let table = self.table(topic)?;
         for row in table.prefix(shard.0.to_be_bytes()) {
