@@ -4,14 +4,19 @@ use sealpost_operators::gate::{Answer, Word};
 use sealpost_providerkit::check::Totals;
 use sealpost_providerkit::ledger::{Event, digest};
 
-use crate::desk::{Desk, TIMEOUT_MS, address, id, settings};
+use crate::desk::{Desk, address, id, impatient, settings};
 use crate::kit::Kit;
 
 /// One call of a provider with whom one thing always goes wrong: what it came to, and how often
 /// the message was taken by the end.
 fn one_call(fault: &str) -> (Answer, u64) {
     let kit = Kit::with_faults(&format!("{fault}=1"));
-    let answer = Desk::at(kit.url("/send")).call(7);
+    let url = kit.url("/send");
+    let http = match fault {
+        "delay" | "late" | "drip-head" | "drip-body" => impatient(url),
+        _ => settings(url),
+    };
+    let answer = Desk::new(http).call(7);
     let totals = Totals::of(&kit.lines());
     assert_eq!(totals.calls, 1, "{fault} was called more than once");
     (answer, totals.accepted)
@@ -174,7 +179,6 @@ fn a_question_without_a_clear_answer_is_unclear() {
 fn many_calls_at_once_each_get_their_own_answer() {
     let kit = Kit::with_faults("refuse=0.3,garbage=0.2");
     let answers = Desk::new(sealpost::config::ProviderHttpConfig {
-        timeout_ms: 50 * TIMEOUT_MS,
         connections: Some(16),
         ..settings(kit.url("/send"))
     })

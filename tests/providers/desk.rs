@@ -14,8 +14,10 @@ use tokio::runtime::Runtime;
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The time-out of calls here, short of the kit's delays.
-pub(crate) const TIMEOUT_MS: u64 = 400;
+/// A time-out that is not meant to be reached, however busy the machine is …
+const PATIENT_MS: u64 = 30_000;
+/// … and one that is, long before the kit's delays are over.
+const IMPATIENT_MS: u64 = 700;
 
 /// See the module.
 pub(crate) struct Desk {
@@ -23,10 +25,18 @@ pub(crate) struct Desk {
     _runtime: Runtime,
 }
 
-/// Settings for an address, with the time-out of these tests.
+/// Settings for an address, with all the time there is.
 pub(crate) fn settings(url: String) -> ProviderHttpConfig {
     ProviderHttpConfig {
-        timeout_ms: TIMEOUT_MS,
+        timeout_ms: PATIENT_MS,
+        ..ProviderHttpConfig::at(url)
+    }
+}
+
+/// Settings for an address that is not waited for long.
+pub(crate) fn impatient(url: String) -> ProviderHttpConfig {
+    ProviderHttpConfig {
+        timeout_ms: IMPATIENT_MS,
         ..ProviderHttpConfig::at(url)
     }
 }

@@ -33,7 +33,7 @@ fn calls_one_after_the_other_share_a_connection() {
 fn there_are_never_more_connections_than_configured() {
     let raw = Raw::start(answer_all);
     let mut http = settings(raw.url("/send"));
-    (http.connections, http.timeout_ms) = (Some(3), 30_000);
+    http.connections = Some(3);
     let desk = Desk::new(http);
     for round in 0..5 {
         let answers = desk.calls(round * 100..round * 100 + 100);

@@ -49,7 +49,7 @@ impl Kit {
 
     /// One with faults, whose delays are longer than the time-outs of these tests.
     pub(crate) fn with_faults(faults: &str) -> Self {
-        Self::start(&["--faults", faults, "--delay-ms", "900"])
+        Self::start(&["--faults", faults, "--delay-ms", "3000"])
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

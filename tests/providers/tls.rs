@@ -91,7 +91,6 @@ fn a_trusted_provider_is_called_over_tls() {
     }
     let (port, requests) = serve(folder.path());
     let mut http = settings(format!("https://localhost:{port}/send"));
-    http.timeout_ms = 10_000;
     http.ca_file = Some(folder.path().join("certificate.pem"));
     let desk = Desk::new(http);
     for user in 0..3 {
@@ -112,7 +111,6 @@ fn a_certificate_that_is_not_trusted_or_of_another_host_is_told_nothing() {
     let (port, requests) = serve(folder.path());
     for (host, trusted) in [("localhost", other.path()), ("127.0.0.1", folder.path())] {
         let mut http = settings(format!("https://{host}:{port}/send"));
-        http.timeout_ms = 10_000;
         http.ca_file = Some(trusted.join("certificate.pem"));
         let expected = Answer::NotAccepted {
             reason: "tls-failed",
