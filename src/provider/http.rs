@@ -3,8 +3,8 @@
 //!
 //! # How it works
 //! A call is a task that ends at its time-out, waiting for a connection included. It makes at most
-//! one exchange ([`pool`], [`line`]); what the answer means is said in [`meaning`]. If there is no
-//! answer, what counts is whether anything of the request had left ([`wire`]): if nothing had, it
+//! one exchange (`pool`, `line`); what the answer means is said in `meaning`. If there is no
+//! answer, what counts is whether anything of the request had left (`wire`): if nothing had, it
 //! was not accepted; else the message is in doubt.
 //!
 //! # Invariants
@@ -12,7 +12,7 @@
 //!   decided by the gate, which knows what the provider can promise.
 //! - Address, headers, recipients and texts are in no error, log line or metric; reasons are words
 //!   of a fixed list.
-//! - While the channel is set up wrongly it is parked ([`parking`]); nothing moves on because of it.
+//! - While the channel is set up wrongly it is parked (`parking`); nothing moves on because of it.
 
 mod endpoint;
 mod failure;
