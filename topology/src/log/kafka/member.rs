@@ -620,7 +620,12 @@ impl Member for KafkaMember {
                 self.copy(topic, shard, from, &batch)?;
                 Ok(Some(batch))
             }
-            Ok(Taken::Moved | Taken::Nothing) if cursor.next() > from => Ok(Some(cursor.gap(from))),
+            Ok(Taken::Moved | Taken::Nothing) if cursor.next() > from => {
+                let gap = cursor.gap(from);
+                // the copy's mark moves along, or the next batch would not join on to it
+                self.copy(topic, shard, from, &gap)?;
+                Ok(Some(gap))
+            }
             Ok(Taken::Moved | Taken::Nothing) => Ok(None),
             Err(code) => Err(self.read_failed(topic, code)),
         }
