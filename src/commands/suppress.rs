@@ -42,8 +42,15 @@ pub(super) enum Command {
     },
     /// Suppress single addresses
     Add {
-        #[command(flatten)]
-        which: Which,
+        /// The channel; a phone number has one token for sms and another for kakao
+        #[arg(long)]
+        channel: Channel,
+        /// Read addresses from stdin, one a line
+        #[arg(long, required_unless_present = "token")]
+        address_stdin: bool,
+        /// A token, as `suppress list` shows it
+        #[arg(long, conflicts_with = "address_stdin")]
+        token: Option<String>,
         /// Why
         #[arg(long, value_enum, default_value_t = Word::Blocked)]
         reason: Word,
@@ -62,27 +69,20 @@ pub(super) enum Command {
         /// Files as `suppress import` takes them
         #[arg(
             value_name = "FILE",
-            conflicts_with = "channel",
-            required_unless_present = "channel"
+            required_unless_present = "channel",
+            conflicts_with = "channel"
         )]
         files: Vec<PathBuf>,
-        #[command(flatten)]
-        which: Option<Which>,
+        /// The channel of single addresses
+        #[arg(long, requires = "which")]
+        channel: Option<Channel>,
+        /// Read addresses from stdin, one a line
+        #[arg(long, group = "which", requires = "channel")]
+        address_stdin: bool,
+        /// A token, as `suppress list` shows it
+        #[arg(long, group = "which", requires = "channel")]
+        token: Option<String>,
     },
-}
-
-/// Which addresses, not of a file.
-#[derive(Debug, clap::Args)]
-pub(super) struct Which {
-    /// The channel; a phone number has one token for sms and another for kakao
-    #[arg(long)]
-    channel: Channel,
-    /// Read addresses from stdin, one a line
-    #[arg(long, required_unless_present = "token")]
-    address_stdin: bool,
-    /// A token, as `suppress list` shows it
-    #[arg(long, conflicts_with = "address_stdin")]
-    token: Option<String>,
 }
 
 /// Why an address is suppressed.
@@ -120,11 +120,24 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             let read = of_files(scene, files)?;
             suppress(scene, &read, reason.reason())
         }
-        Command::Add { which, reason } => suppress(scene, &which.read(scene)?, reason.reason()),
+        Command::Add {
+            channel,
+            token,
+            reason,
+            ..
+        } => {
+            let read = of_words(scene, *channel, token.as_deref())?;
+            suppress(scene, &read, reason.reason())
+        }
         Command::List { channel, reason } => list(scene, *channel, *reason),
-        Command::Remove { files, which } => {
-            let read = match which {
-                Some(which) => which.read(scene)?,
+        Command::Remove {
+            files,
+            channel,
+            token,
+            ..
+        } => {
+            let read = match channel {
+                Some(channel) => of_words(scene, *channel, token.as_deref())?,
                 None => of_files(scene, files)?,
             };
             unsuppress(scene, &read)
@@ -132,22 +145,18 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
     }
 }
 
-impl Which {
-    fn read(&self, scene: &Scene) -> Result<Addresses> {
-        let tokens = match &self.token {
-            Some(token) => {
-                let token: Digest = token
-                    .parse()
-                    .map_err(|_| UsageError("--token must be 64 hexadecimal digits".to_owned()))?;
-                BTreeSet::from([AddressToken {
-                    channel: self.channel,
-                    token,
-                }])
-            }
-            None => of_stdin(&matching_keys(scene)?, self.channel)?,
-        };
-        Ok(Addresses { tokens, refused: 0 })
-    }
+/// The addresses that are named by a token, or on stdin.
+fn of_words(scene: &Scene, channel: Channel, token: Option<&str>) -> Result<Addresses> {
+    let tokens = match token {
+        Some(token) => {
+            let token: Digest = token
+                .parse()
+                .map_err(|_| UsageError("--token must be 64 hexadecimal digits".to_owned()))?;
+            BTreeSet::from([AddressToken { channel, token }])
+        }
+        None => of_stdin(&matching_keys(scene)?, channel)?,
+    };
+    Ok(Addresses { tokens, refused: 0 })
 }
 
 fn matching_keys(scene: &Scene) -> Result<KeyRing> {

@@ -18,9 +18,10 @@ use crate::table::Table;
 
 const SUPPRESSED: u8 = 1;
 
-/// What an entry's key begins with; the channel and the token follow.
+/// What an entry's key begins with; the channel and the first 24 bytes of the token follow: keys
+/// are short, and 192 bits of a keyed hash tell addresses apart.
 pub(super) const PREFIX: u8 = b's';
-pub(super) const KEY_BYTES: usize = 34;
+pub(super) const KEY_BYTES: usize = 26;
 
 fn key(address: &AddressToken) -> [u8; KEY_BYTES] {
     let mut key = [PREFIX; KEY_BYTES];

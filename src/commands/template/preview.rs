@@ -19,7 +19,7 @@ use crate::usage_error::usage;
 
 /// `template preview …`
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(in crate::commands) struct Arguments {
     /// The month, YYYY-MM
     #[arg(required_unless_present = "sample", requires = "user")]
     period: Option<Period>,
