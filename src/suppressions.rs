@@ -1,11 +1,12 @@
 //! The addresses that nothing is sent to, as the commands on `control` say: what render works by,
-//! whether or not it runs. Addresses are tokens: nobody here can tell whose they are.
+//! whether or not it runs; and the writing of such commands. Addresses are tokens: nobody here can tell whose they are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Result;
 use sealpost_schemas::record::{
-    Action, AddressToken, Apply, Command, Policy, State, Statement, SuppressionReason,
+    Action, AddressToken, Apply, Command, Policy, State, Statement, Suppress, SuppressionReason,
+    Unsuppress,
 };
 use sealpost_schemas::{Kind, Period, Timestamp};
 use sealpost_topology::types::Shard;
@@ -58,6 +59,73 @@ pub fn read(deployment: &Deployment) -> Result<Suppressions> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Addresses that stand otherwise from now on.
+    pub changed: usize,
+    /// Addresses that stood so already.
+    pub left: usize,
+    /// The commands, each of a bounded number of addresses; none if nothing changes.
+    pub command_ids: Vec<String>,
+}
+
+/// Suppresses addresses. Those that are for this very reason already are left out, so that a list
+/// may be taken in every night.
+///
+/// # Errors
+/// When the log failed.
+pub fn add(
+    deployment: &Deployment,
+    addresses: &BTreeSet<AddressToken>,
+    reason: SuppressionReason,
+) -> Result<Changed> {
+    let there = read(deployment)?;
+    let is_new = |address: &AddressToken| {
+        there
+            .get(address)
+            .is_none_or(|suppressed| suppressed.reason != reason)
+    };
+    change(deployment, addresses, &is_new, &|addresses| {
+        Action::Suppress(Suppress { reason, addresses })
+    })
+}
+
+/// Lets addresses be used again. Those that are not suppressed are left out.
+///
+/// # Errors
+/// When the log failed.
+pub fn remove(deployment: &Deployment, addresses: &BTreeSet<AddressToken>) -> Result<Changed> {
+    let there = read(deployment)?;
+    let is_there = |address: &AddressToken| there.contains_key(address);
+    change(deployment, addresses, &is_there, &|addresses| {
+        Action::Unsuppress(Unsuppress { addresses })
+    })
+}
+
+/// Writes as many commands as it takes for the addresses that a change is for.
+fn change(
+    deployment: &Deployment,
+    addresses: &BTreeSet<AddressToken>,
+    is_for: &dyn Fn(&AddressToken) -> bool,
+    action: &dyn Fn(Vec<AddressToken>) -> Action,
+) -> Result<Changed> {
+    let chosen: Vec<_> = addresses
+        .iter()
+        .copied()
+        .filter(|address| is_for(address))
+        .collect();
+    let command_ids = chosen
+        .chunks(Suppress::ADDRESSES_MAX)
+        .map(|addresses| deployment.command(&|_, _| action(addresses.to_vec())))
+        .collect::<Result<_>>()?;
+    Ok(Changed {
+        changed: chosen.len(),
+        left: addresses.len() - chosen.len(),
+        command_ids,
+    })
 }
 
 /// How many bills of a period ended suppressed and have an address by now that may be used: the

@@ -728,10 +728,10 @@ impl Router {
             .earliest(&statement.windows, key.period, scope.now);
         let (standing, held_until, reason) = loop {
             match suppression::next(route, statement, scope.table) {
-                Next::Exhausted => {
+                Next::Exhausted(why) => {
                     self.counts.exhausted += 1;
-                    let none = || "no-destination".to_owned();
-                    break (Standing::Failed, None, reason.unwrap_or_else(none));
+                    let reason = reason.unwrap_or_else(|| why.to_owned());
+                    break (Standing::Failed, None, reason);
                 }
                 Next::Suppressed => {
                     self.counts.suppressed += 1;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Subcommand, ValueEnum};
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_schemas::record::{Action, AddressToken, Suppress, SuppressionReason, Unsuppress};
+use sealpost_schemas::record::{AddressToken, SuppressionReason};
 use sealpost_schemas::sealed::KeyPurpose;
 use sealpost_schemas::{Channel, Digest};
 use zeroize::Zeroizing;
@@ -250,25 +250,16 @@ fn of_files(scene: &Scene, paths: &[PathBuf]) -> Result<Addresses> {
 
 fn suppress(scene: &Scene, read: &Addresses, reason: SuppressionReason) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let there = suppressions::read(&deployment)?;
-    let is_new = |address: &&AddressToken| {
-        there
-            .get(*address)
-            .is_none_or(|suppressed| suppressed.reason != reason)
-    };
-    let new: Vec<_> = read.tokens.iter().filter(is_new).copied().collect();
-    let commands = in_commands(&deployment, &new, &|addresses| {
-        Action::Suppress(Suppress { reason, addresses })
-    })?;
-    let already = read.tokens.len() - new.len();
+    let done = suppressions::add(&deployment, &read.tokens, reason)?;
     let json = serde_json::json!({
-        "suppressed": new.len(), "already": already, "refused": read.refused,
-        "reason": reason.name(), "command_ids": commands,
+        "suppressed": done.changed, "already": done.left, "refused": read.refused,
+        "reason": reason.name(), "command_ids": done.command_ids,
     });
     let text = format!(
-        "{} addresses are suppressed as {}, {already} were already, {} rows were refused",
-        new.len(),
+        "{} addresses are suppressed as {}, {} were already, {} rows were refused",
+        done.changed,
         reason.name(),
+        done.left,
         read.refused
     );
     scene.answer(&json, &text)
@@ -276,39 +267,16 @@ fn suppress(scene: &Scene, read: &Addresses, reason: SuppressionReason) -> Resul
 
 fn unsuppress(scene: &Scene, read: &Addresses) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let there = suppressions::read(&deployment)?;
-    let found: Vec<_> = read
-        .tokens
-        .iter()
-        .filter(|address| there.contains_key(*address))
-        .copied()
-        .collect();
-    let commands = in_commands(&deployment, &found, &|addresses| {
-        Action::Unsuppress(Unsuppress { addresses })
-    })?;
-    let unknown = read.tokens.len() - found.len();
+    let done = suppressions::remove(&deployment, &read.tokens)?;
     let json = serde_json::json!({
-        "removed": found.len(), "not_suppressed": unknown, "refused": read.refused,
-        "command_ids": commands,
+        "removed": done.changed, "not_suppressed": done.left, "refused": read.refused,
+        "command_ids": done.command_ids,
     });
     let text = format!(
-        "{} addresses may be used again, {unknown} were not suppressed, {} rows were refused; `retry` sends what ended suppressed",
-        found.len(),
-        read.refused
+        "{} addresses may be used again, {} were not suppressed, {} rows were refused; `retry` sends what ended suppressed",
+        done.changed, done.left, read.refused
     );
     scene.answer(&json, &text)
-}
-
-/// Writes as many commands as it takes. Returns their ids.
-fn in_commands(
-    deployment: &Deployment,
-    addresses: &[AddressToken],
-    action: &dyn Fn(Vec<AddressToken>) -> Action,
-) -> Result<Vec<String>> {
-    addresses
-        .chunks(Suppress::ADDRESSES_MAX)
-        .map(|addresses| deployment.command(&|_, _| action(addresses.to_vec())))
-        .collect()
 }
 
 fn list(scene: &Scene, channel: Option<Channel>, reason: Option<Word>) -> Result<()> {

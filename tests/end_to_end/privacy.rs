@@ -392,7 +392,11 @@ fn suppresses(site: &Site, loud: &dyn Fn(&[&str], i32) -> Ended) {
     );
     loud(&["ingest", "plain/suppress.csv"], 2);
     let told = |arguments: &[&str], input: &str, code: i32| {
-        site.told(arguments, input).expect(code);
+        let mut command = site.command(arguments);
+        command
+            .env("SEALPOST_LOG", "trace")
+            .env("RUST_BACKTRACE", "full");
+        site.told(&mut command, input).expect(code);
     };
     let push = ["suppress", "add", "--channel", "push", "--address-stdin"];
     told(&push, "watched-push-address-0042", 0);

@@ -269,13 +269,8 @@ impl Site {
 
     /// Runs a program that is told something on its stdin.
     #[track_caller]
-    pub(crate) fn told<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
-        &self,
-        arguments: I,
-        input: &str,
-    ) -> Ended {
-        let mut command = self.command(arguments);
-        let mut running = self.start_with(&mut command, Stdio::piped());
+    pub(crate) fn told(&self, command: &mut Command, input: &str) -> Ended {
+        let mut running = self.start_with(command, Stdio::piped());
         let mut stdin = running.child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).unwrap();
         drop(stdin);

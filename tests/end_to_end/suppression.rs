@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::plain::subscribers;
-use crate::site::Site;
+use crate::site::{Ended, Site};
 use crate::table::rows;
 use crate::world::World;
 
@@ -28,6 +28,12 @@ fn email(user: u64) -> String {
 
 fn phone(channel: &str, user: u64) -> String {
     format!("{channel},+82 (0)10 0000 {user:04}\n")
+}
+
+/// What a command says that is told addresses on its stdin.
+#[track_caller]
+fn told(site: &Site, arguments: &[&str], input: &str) -> Ended {
+    site.told(&mut site.command(arguments), input)
 }
 
 /// Who was called by which channel, according to the provider.
@@ -137,12 +143,12 @@ fn what_is_suppressed_waits_for_its_removal_and_then_goes_with_the_next_round() 
     );
 
     let input = "010-0000-0001\n\n010-0000-0002\n";
-    let ended = site
-        .told(
-            ["suppress", "remove", "--channel", "sms", "--address-stdin"],
-            input,
-        )
-        .expect(0);
+    let ended = told(
+        &site,
+        &["suppress", "remove", "--channel", "sms", "--address-stdin"],
+        input,
+    )
+    .expect(0);
     assert!(
         ended.stdout.starts_with("2 addresses may be used again"),
         "{}",
@@ -201,8 +207,9 @@ fn what_failed_by_one_channel_does_not_go_by_a_suppressed_one() {
 #[test]
 fn a_list_shows_tokens_and_no_addresses_and_tokens_are_taken_where_addresses_are() {
     let site = ingested(CONFIG, 3);
-    site.told(
-        [
+    told(
+        &site,
+        &[
             "suppress",
             "add",
             "--channel",
@@ -214,8 +221,9 @@ fn a_list_shows_tokens_and_no_addresses_and_tokens_are_taken_where_addresses_are
         "person1@example.com\n",
     )
     .expect(0);
-    site.told(
-        ["suppress", "add", "--channel", "kakao", "--address-stdin"],
+    told(
+        &site,
+        &["suppress", "add", "--channel", "kakao", "--address-stdin"],
         "01000000002",
     )
     .expect(0);
@@ -309,12 +317,12 @@ fn bad_rows_are_told_by_number_and_never_shown_and_the_good_ones_go() {
         );
     }
     assert!(!ended.stderr.contains("wiretap"), "{}", ended.stderr);
-    let bad = site
-        .told(
-            ["suppress", "add", "--channel", "email", "--address-stdin"],
-            "fine@example.com\nwiretap-bad1\n",
-        )
-        .expect(2);
+    let bad = told(
+        &site,
+        &["suppress", "add", "--channel", "email", "--address-stdin"],
+        "fine@example.com\nwiretap-bad1\n",
+    )
+    .expect(2);
     assert!(
         bad.error_line().contains("line 2 of stdin"),
         "{}",
@@ -338,8 +346,9 @@ fn what_is_no_list_is_refused_before_anything_is_written() {
     assert!(refused.contains("suppress import"), "{refused}");
     let refused = line(&["suppress", "remove", "--channel", "sms", "--token", "12"]);
     assert!(refused.contains("64 hexadecimal digits"), "{refused}");
-    site.told(
-        ["suppress", "add", "--channel", "sms", "--address-stdin"],
+    told(
+        &site,
+        &["suppress", "add", "--channel", "sms", "--address-stdin"],
         " \n",
     )
     .expect(2);

@@ -79,13 +79,14 @@ pub(super) enum Next<'a> {
     Channel(Channel, &'a Destination),
     /// Nowhere: nothing was tried in this round, since every address is suppressed.
     Suppressed,
-    /// Nowhere: what was tried has failed, or there is no address at all.
-    Exhausted,
+    /// Nowhere: what was tried has failed, or there is no address at all. The word is for when
+    /// nothing is known of what failed.
+    Exhausted(&'static str),
 }
 
 /// The first channel of the route's order that has an address, is not behind it, and may be used.
 pub(super) fn next<'a>(route: &Route, statement: &'a Statement, table: &dyn Table) -> Next<'a> {
-    let mut end = Next::Exhausted;
+    let mut end = Next::Exhausted("no-destination");
     for channel in &route.policy.channels {
         let Some(destination) = statement.contacts.destination(*channel) else {
             continue;
@@ -96,9 +97,11 @@ pub(super) fn next<'a>(route: &Route, statement: &'a Statement, table: &dyn Tabl
         if !is_suppressed(table, destination) {
             return Next::Channel(*channel, destination);
         }
-        if route.tried == 0 {
-            end = Next::Suppressed;
-        }
+        end = if route.tried == 0 {
+            Next::Suppressed
+        } else {
+            Next::Exhausted("suppressed")
+        };
     }
     end
 }

@@ -4,7 +4,7 @@ use sealpost_operators::render::{LIMITS_NAME, Limits, TemplateSet};
 use sealpost_operators::route::carry::owner;
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::record::{
-    Action, AddressToken, Outcome, Standing, Suppress, SuppressionReason, Unsuppress,
+    Action, AddressToken, Outcome, Standing, Suppress, SuppressionReason, Unsuppress, Windows,
 };
 use sealpost_schemas::{Channel, Version};
 
@@ -113,6 +113,24 @@ fn a_held_message_is_looked_at_again_when_it_goes() {
     bench.advance();
     assert_eq!(bench.sent(), [(1, 0, Sms), (3, 0, Email)]);
     assert_eq!(bench.standings()[3..], [(2, 0, Standing::Suppressed)]);
+}
+
+#[test]
+fn what_failed_and_was_held_for_a_channel_that_is_suppressed_meanwhile_is_failed() {
+    let mut bench = Bench::new(&[Email, Sms]);
+    let quiet = Windows {
+        quiet_from: Some(22),
+        quiet_to: Some(7),
+        send_day: None,
+    };
+    bench.bill_in(1, quiet);
+    bench.now = at("2026-02-03T23:00:00+09:00");
+    bench.deliver(1, 0, Email, Outcome::Failed);
+    bench.suppress(1, &[Sms]);
+    bench.now = at("2026-02-04T07:00:00+09:00");
+    bench.advance();
+    assert_eq!(bench.standings()[1..], [(1, 0, Standing::Failed)]);
+    assert_eq!(bench.reasons()[1..], ["suppressed"]);
 }
 
 #[test]
