@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::plain::subscribers;
-use crate::site::{Ended, Site};
+use crate::site::{Ended, Site, free_port};
 use crate::table::rows;
 use crate::world::World;
 
@@ -365,4 +365,32 @@ fn what_is_no_list_is_refused_before_anything_is_written() {
     site.run(["suppress", "add", "--channel", "email", "a@example.com"])
         .expect(2);
     assert!(!site.data().exists());
+}
+
+#[test]
+fn what_is_said_while_a_run_is_up_is_in_force_for_what_is_closed_after_it_and_outlives_a_kill() {
+    let port = free_port();
+    let site = ingested(
+        &format!("{CONFIG}[http]\nlisten = \"127.0.0.1:{port}\"\n"),
+        12,
+    );
+    site.file("list.csv", list());
+    let mut run = site.spawn(["run"]);
+    site.wait_until_ready(&mut run, port);
+    site.ok(["suppress", "import", "list.csv", "--reason", "bounced"]);
+    site.ok(["close", "2026-01"]);
+    site.wait_until("the first period to be sent", || {
+        site.books("2026-01")["sent"] == 9
+    });
+    assert_each_by_its_channel(&site, 12);
+    run.kill();
+    site.ok(["close", "2026-02"]);
+    site.drain();
+    let books = site.books("2026-02");
+    assert_eq!(
+        (&books["sent"], &books["suppressed"]),
+        (&9.into(), &3.into()),
+        "{books}"
+    );
+    assert_each_by_its_channel(&site, 12);
 }
