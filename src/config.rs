@@ -10,6 +10,7 @@ use sealpost_schemas::Channel;
 use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
 
+use crate::provider::http::secret::Secret;
 pub use crate::provider::http::settings::ProviderHttpConfig;
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
 
@@ -19,6 +20,8 @@ use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment}
 pub struct Config {
     /// IANA name of the zone that periods, quiet hours and send days are in.
     pub time_zone: String,
+    /// Who gives the commands of this command line; `user@host` when absent.
+    pub operator: Option<String>,
     /// The log.
     pub log: LogConfig,
     /// The schema registry; without one, values are in single-object encoding.
@@ -43,6 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             time_zone: "Asia/Seoul".to_owned(),
+            operator: None,
             log: LogConfig::default(),
             schema_registry: None,
             keys: KeysConfig::default(),
@@ -333,6 +337,10 @@ impl Default for RunConfig {
 pub struct HttpConfig {
     /// Address and port.
     pub listen: std::net::SocketAddr,
+    /// The API's token, or `${NAME}` for that of the environment.
+    pub token: Option<Secret>,
+    /// A file with a token, or with `NAME TOKEN` on each line.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -365,6 +373,9 @@ impl Config {
         if let Some(folder) = file.and_then(Path::parent) {
             config.keys.file = folder.join(&config.keys.file);
             config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
+            if let Some(http) = &mut config.http {
+                http.token_file = http.token_file.take().map(|tokens| folder.join(tokens));
+            }
             for http in config
                 .channels
                 .values_mut()
@@ -435,6 +446,11 @@ impl Config {
                     "channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
                 );
             }
+        }
+        if let Some(operator) = &self.operator
+            && !crate::operator::is_name(operator)
+        {
+            bail!("operator must be a name of 1 to 128 letters, digits and any of . _ - @ : / +");
         }
         if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
             bail!(

@@ -11,6 +11,7 @@ pub mod host;
 pub mod http;
 pub mod kafka;
 pub mod metrics;
+mod operator;
 pub mod pipeline;
 pub mod progress;
 pub mod provider;

@@ -448,7 +448,7 @@ impl Router {
                     .put(&key, &pack_retry(retry.version, &policy, running));
                 Ok(())
             }
-            Action::Resolve(_) => Ok(()),
+            Action::Resolve(_) | Action::Requeue(_) | Action::Replay(_) => Ok(()),
         }
     }
 

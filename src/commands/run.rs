@@ -24,6 +24,7 @@ use super::{Scene, Stage};
 use crate::config::Config;
 use crate::deployment::{Deployment, key_ring, now, now_ms};
 use crate::host::Role;
+use crate::http::{Readiness, Served, Server};
 use crate::metrics::Metrics;
 use crate::progress::bar;
 use crate::provider::{self, Providers, WallClock};
@@ -186,7 +187,16 @@ pub(super) fn run(
     let server = config
         .http
         .as_ref()
-        .map(|http| crate::http::serve(http.listen, &runtime, Arc::clone(&metrics)))
+        .map(|http| {
+            let served = Served {
+                config: http,
+                deployment,
+                metrics: Arc::clone(&metrics),
+                stopping: Arc::clone(&stop),
+                commands: super::api::routes(),
+            };
+            crate::http::serve(served, &runtime)
+        })
         .transpose()?;
     let ended = watch(
         deployment,
@@ -198,7 +208,7 @@ pub(super) fn run(
         server.as_ref(),
     );
     if let Some(server) = &server {
-        server.set_ready(crate::http::Ready::No);
+        server.end();
     }
     running.iter().for_each(RunningStage::stop);
     let joined = running
@@ -220,7 +230,7 @@ fn watch(
     sender: Option<&Sender>,
     stop: &AtomicBool,
     until: Until,
-    server: Option<&crate::http::Server>,
+    server: Option<&Server>,
 ) -> Result<()> {
     let bar = bar("run", 0);
     let mut upkeep = std::time::Instant::now();
@@ -241,13 +251,7 @@ fn watch(
             deployment.compact()?;
         }
         if let Some(server) = server {
-            let ready = running.iter().all(RunningStage::is_ready)
-                && sender.is_none_or(|sender| sender.parked().is_none());
-            server.set_ready(if ready {
-                crate::http::Ready::Yes
-            } else {
-                crate::http::Ready::No
-            });
+            server.set(readiness(running, sender));
         }
         bar.set_position(shell.metrics.sent_total());
         bar.set_message(format!(
@@ -259,6 +263,18 @@ fn watch(
     bar.finish_and_clear();
     shell.refresh(running);
     Ok(())
+}
+
+fn readiness(running: &[RunningStage], sender: Option<&Sender>) -> Readiness {
+    if running.iter().any(RunningStage::has_failed) {
+        Readiness::Broken
+    } else if let Some((channel, _)) = sender.and_then(Sender::parked) {
+        Readiness::Parked(channel)
+    } else if running.iter().all(RunningStage::is_ready) {
+        Readiness::Ready
+    } else {
+        Readiness::Restoring
+    }
 }
 
 /// What the stages of a process share.

@@ -8,9 +8,11 @@
     reason = "tests, which take settings and the time from where they are"
 )]
 
+mod client;
 mod crash;
 mod demo;
 mod inputs;
+mod operator_api;
 mod plain;
 mod privacy;
 mod python;

@@ -215,7 +215,7 @@ fn policy() -> Policy {
 }
 
 /// Every action of a command.
-pub(crate) fn actions() -> [Action; 4] {
+pub(crate) fn actions() -> [Action; 6] {
     let text = |text: &str| text.to_owned();
     [
         Action::Close(Close {
@@ -244,6 +244,12 @@ pub(crate) fn actions() -> [Action; 4] {
             kind: Kind::Bill,
             resolution: Resolution::Failed,
         }),
+        Action::Requeue(Requeue {
+            reason: Some(text("unknown-plan")),
+        }),
+        Action::Replay(Replay {
+            stages: vec![text("render"), text("send")],
+        }),
     ]
 }
 
@@ -252,6 +258,7 @@ pub(crate) fn command_of(action: Action) -> Command {
         command_id: "cmd-0001".to_owned(),
         issued_at: at(9),
         action,
+        by: Some("operator@billing-1".to_owned()),
     }
 }
 
