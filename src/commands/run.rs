@@ -13,9 +13,9 @@ use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::Channel;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
-use sealpost_schemas::sealed::{KeyPurpose, Purpose};
+use sealpost_schemas::sealed::KeyPurpose;
 use sealpost_topology::batch::Batch;
-use sealpost_topology::log::{Durability, Log, Write};
+use sealpost_topology::log::{Durability, Log, LogError, Write};
 use sealpost_topology::runtime::{RunningStage, is_drained, start};
 use sealpost_topology::types::{Shard, Topic};
 use sealpost_topology::worker::{Clock, Factory, NoEffects, Performer};
@@ -247,7 +247,11 @@ fn watch(
         }
         if upkeep.elapsed() >= UPKEEP {
             upkeep = std::time::Instant::now();
-            shell.refresh(running);
+            if server.is_some()
+                && let Err(error) = shell.look_at_lag(running)
+            {
+                tracing::warn!("how far stages are behind cannot be told now: {error}");
+            }
             deployment.compact()?;
         }
         if let Some(server) = server {
@@ -261,7 +265,6 @@ fn watch(
         std::thread::sleep(DRAIN_LOOK);
     }
     bar.finish_and_clear();
-    shell.refresh(running);
     Ok(())
 }
 
@@ -295,11 +298,24 @@ impl Shell<'_> {
         Duration::from_millis(self.deployment.config.run.grace_ms)
     }
 
+    /// What one stage is given of the process's keys: no more than if it ran alone. Each counts
+    /// what it opens.
+    fn keys_of(&self, stage: Stage) -> Arc<KeyRing> {
+        let own = match stage {
+            Stage::Settle => None,
+            Stage::Render => Some(KeyPurpose::Profile),
+            Stage::Send => Some(KeyPurpose::Destination),
+        };
+        let purposes: Vec<_> = own.into_iter().chain([KeyPurpose::DeadLetter]).collect();
+        Arc::new(self.keys.restricted_to(&purposes))
+    }
+
     fn settle(&self) -> Result<RunningStage> {
         let time_zone = self.deployment.config.time_zone.clone();
         // looked up once here, so that the factory cannot fail
         Settle::new(&time_zone)?;
-        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let (keys, metrics) = (self.keys_of(Stage::Settle), Arc::clone(&self.metrics));
+        let stage_keys = Arc::clone(&keys);
         let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SettleProcessor> = Arc::new(move |_| {
@@ -314,7 +330,12 @@ impl Shell<'_> {
             )
         });
         let performer: Arc<dyn Performer<SettleProcessor>> = Arc::new(NoEffects);
-        self.start(&self.deployment.pipeline.settle, &factory, &performer)
+        self.start(
+            &self.deployment.pipeline.settle,
+            stage_keys,
+            &factory,
+            &performer,
+        )
     }
 
     fn render(&self) -> Result<RunningStage> {
@@ -326,7 +347,8 @@ impl Shell<'_> {
         };
         let templates = TemplateCache::default();
         let policy = config.policy();
-        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let (keys, metrics) = (self.keys_of(Stage::Render), Arc::clone(&self.metrics));
+        let stage_keys = Arc::clone(&keys);
         let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<RenderProcessor> = Arc::new(move |_| {
@@ -345,7 +367,12 @@ impl Shell<'_> {
             )
         });
         let performer: Arc<dyn Performer<RenderProcessor>> = Arc::new(NoEffects);
-        self.start(&self.deployment.pipeline.render, &factory, &performer)
+        self.start(
+            &self.deployment.pipeline.render,
+            stage_keys,
+            &factory,
+            &performer,
+        )
     }
 
     /// Offsets without the send state that belongs to them: whoever went on from there would
@@ -387,15 +414,18 @@ impl Shell<'_> {
             topic: self.deployment.topics().receipts.clone(),
             values: self.deployment.values.clone(),
         };
+        let keys = self.keys_of(Stage::Send);
+        let stage_keys = Arc::clone(&keys);
         let sender = Arc::new(Sender::new(
             config,
             providers,
-            Arc::clone(&self.keys),
+            Arc::clone(&keys),
             wall_clock,
             runtime.handle().clone(),
             Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
         ));
-        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        self.metrics.watch_sender(Arc::clone(&sender));
+        let metrics = Arc::clone(&self.metrics);
         let values = self.deployment.values.clone();
         let stop = Arc::clone(&self.stop);
         let topics = Arc::new(self.deployment.topics().clone());
@@ -412,7 +442,12 @@ impl Shell<'_> {
         });
         let performer: Arc<dyn Performer<SendProcessor>> = Arc::clone(&sender) as _;
         Ok((
-            self.start(&self.deployment.pipeline.send, &factory, &performer)?,
+            self.start(
+                &self.deployment.pipeline.send,
+                stage_keys,
+                &factory,
+                &performer,
+            )?,
             sender,
         ))
     }
@@ -420,11 +455,12 @@ impl Shell<'_> {
     fn start<P: sealpost_topology::processor::Processor + 'static>(
         &self,
         spec: &Arc<sealpost_topology::graph::StageSpec>,
+        keys: Arc<KeyRing>,
         factory: &Factory<P>,
         performer: &Arc<dyn Performer<P>>,
     ) -> Result<RunningStage> {
         let workers = self.deployment.config.workers();
-        Ok(start(
+        let stage = start(
             &self.deployment.log,
             spec,
             workers,
@@ -432,40 +468,28 @@ impl Shell<'_> {
             &self.clock(),
             factory,
             performer,
-        )?)
+        )?;
+        self.metrics
+            .watch_stage(spec.name, stage.shared_statuses(), keys);
+        Ok(stage)
     }
 
-    /// Brings figures up to date that nobody pushes.
-    fn refresh(&self, running: &[RunningStage]) {
-        for purpose in Purpose::ALL {
-            self.metrics
-                .opened(purpose.name(), self.keys.opened(purpose));
-        }
+    /// How far each stage is behind.
+    fn look_at_lag(&self, running: &[RunningStage]) -> Result<(), LogError> {
+        let log = &*self.deployment.log;
         for stage in running {
-            let name = stage.spec().name;
-            let sum = |of: fn(
-                &sealpost_topology::worker::WorkerStatus,
-            ) -> &std::sync::atomic::AtomicU64| {
-                stage
-                    .statuses()
-                    .map(|status| of(status).load(Ordering::Relaxed))
-                    .sum()
-            };
-            self.metrics
-                .holds(name, "shards", sum(|status| &status.shards));
-            self.metrics
-                .holds(name, "entries", sum(|status| &status.entries));
-            self.metrics
-                .holds(name, "in_flight", sum(|status| &status.in_flight));
-            self.metrics
-                .holds(name, "records", sum(|status| &status.records));
-            self.metrics
-                .holds(name, "steps", sum(|status| &status.steps));
-            self.metrics
-                .holds(name, "commit_us", sum(|status| &status.commit_us));
-            self.metrics
-                .holds(name, "aborted_steps", sum(|status| &status.aborted));
+            let spec = stage.spec();
+            for input in &spec.inputs {
+                let mut behind = 0;
+                for shard in self.deployment.shards() {
+                    let end = log.bounds(&input.topic, shard)?.end;
+                    let done = log.committed(&spec.group, &input.topic, shard)?;
+                    behind += end.0.saturating_sub(done.unwrap_or_default().0);
+                }
+                self.metrics.lag(spec.name, input.topic.name(), behind);
+            }
         }
+        Ok(())
     }
 }
 
