@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::provider::http::secret::Secret;
 pub use crate::provider::http::settings::ProviderHttpConfig;
+pub use crate::receipts::ReceiptsConfig;
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
 
 /// Everything that can be set.
@@ -271,6 +272,8 @@ pub struct ChannelConfig {
     pub can_be_asked: bool,
     /// `[channels.NAME.http]`
     pub http: Option<ProviderHttpConfig>,
+    /// What it says later of a message; not taken when absent.
+    pub receipts: Option<ReceiptsConfig>,
 }
 
 impl Default for ChannelConfig {
@@ -288,6 +291,7 @@ impl Default for ChannelConfig {
             failure_rate: 0.0,
             can_be_asked: true,
             http: None,
+            receipts: None,
         }
     }
 }
@@ -429,6 +433,9 @@ impl Config {
             }
             if let Some(http) = &settings.http {
                 http.check(*channel)?;
+            }
+            if let Some(receipts) = &settings.receipts {
+                receipts.check(*channel)?;
             }
             if settings.rate_per_second == Some(0) {
                 bail!(

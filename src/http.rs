@@ -19,6 +19,7 @@ use axum::routing::get;
 use crate::config::HttpConfig;
 use crate::deployment::Deployment;
 use crate::metrics::Metrics;
+use crate::receipts::Desk;
 use crate::usage_error::usage;
 use access::Access;
 use api::{Api, method_not_allowed, no_such_path};
@@ -77,6 +78,7 @@ pub(crate) fn serve(served: Served<'_>, runtime: &tokio::runtime::Runtime) -> Re
         commands,
     } = served;
     let access = Access::of(config).map_err(usage)?;
+    let receipts = Desk::of(deployment, Arc::clone(&metrics)).map_err(usage)?;
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind(config.listen))
         .with_context(|| format!("http.listen: cannot listen on {}", config.listen))?;
@@ -88,7 +90,9 @@ pub(crate) fn serve(served: Served<'_>, runtime: &tokio::runtime::Runtime) -> Re
         .route("/metrics", get(async move || exposition(&metrics)))
         .route("/healthz", get(async move || live.healthz()))
         .route("/readyz", get(async move || ready.readyz()))
+        .route("/receipts/{channel}", receipts.route())
         .nest("/api/v1", api.router(commands))
+        .layer(axum::extract::DefaultBodyLimit::max(api::BODY_BYTES_MAX))
         .fallback(async || no_such_path())
         .method_not_allowed_fallback(async || method_not_allowed());
     runtime.spawn(server::serve(listener, router));

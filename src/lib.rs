@@ -15,6 +15,7 @@ mod operator;
 pub mod pipeline;
 pub mod progress;
 pub mod provider;
+pub mod receipts;
 pub mod registry;
 pub mod seed;
 pub mod sender;

@@ -26,6 +26,7 @@ pub struct Metrics {
     route_events: IntCounterVec,
     calls: IntCounterVec,
     dropped: IntCounterVec,
+    receipts: IntCounterVec,
     messages: IntGaugeVec,
     lag: IntGaugeVec,
     observed: Observed,
@@ -54,6 +55,14 @@ impl Metrics {
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
+        let receipts = IntCounterVec::new(
+            Opts::new(
+                "sealpost_receipts_total",
+                "Receipts of providers by what was done with them.",
+            ),
+            &["channel", "result"],
+        )?;
+        registry.register(Box::new(receipts.clone()))?;
         let messages = gauges(
             "sealpost_messages",
             "Messages by where they stand, in the shards that are here.",
@@ -94,6 +103,7 @@ impl Metrics {
                 "Records that a replay brought again and that were dropped, by stage.",
                 "stage",
             )?,
+            receipts,
             messages,
             lag,
             observed,
@@ -142,6 +152,11 @@ impl Metrics {
         self.dropped
             .with_label_values(&["send"])
             .inc_by(counts.dropped + counts.repeated);
+    }
+
+    /// What was done with a receipt.
+    pub fn receipt(&self, channel: &str, result: &str) {
+        self.receipts.with_label_values(&[channel, result]).inc();
     }
 
     /// Levels of messages by state, for the send stage to keep up.

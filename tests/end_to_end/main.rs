@@ -11,11 +11,13 @@
 mod client;
 mod crash;
 mod demo;
+mod figures;
 mod inputs;
 mod operator_api;
 mod plain;
 mod privacy;
 mod python;
+mod receipts;
 mod records;
 mod replay;
 mod rounds;
