@@ -206,7 +206,9 @@ fi
 metrics_exist() {
     local metric missing=0
     while IFS= read -r metric; do
-        grep -q "\"$metric\"" ../src/metrics.rs || { echo "$metric is not in src/metrics.rs"; missing=1; }
+        # a histogram has three names
+        metric=$(sed -E 's/_seconds_(bucket|sum|count)$/_seconds/' <<<"$metric")
+        grep -q "\"$metric\"" ../src/metrics.rs ../src/metrics/*.rs || { echo "$metric is not in src/metrics.rs"; missing=1; }
     done < <(grep -v '^ *#' alerts.yml | grep -o 'sealpost_[a-z_]*' | sort -u)
     return "$missing"
 }

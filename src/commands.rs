@@ -1,5 +1,7 @@
 //! The commands, one module for each family, and the command line that names them.
 
+mod api;
+mod audit;
 mod close;
 mod dead_letters;
 mod demo;
@@ -26,6 +28,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use sealpost_schemas::{Period, UserId};
 
 use crate::config::Config;
+use crate::deployment::Deployment;
+use crate::host::Role;
 use crate::pipeline::Pipeline;
 use crate::topics::Topics;
 use crate::usage_error::usage;
@@ -105,6 +109,9 @@ enum Command {
     /// What was refused
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// The trail of commands
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Set the offsets of stages back to the begin, so that they read everything again
     Replay(replay::Arguments),
     /// Carry a deployment on Kafka over to more or fewer partitions
@@ -141,7 +148,22 @@ pub struct Scene {
     pub json: bool,
 }
 
+/// What a command answers.
+pub(crate) struct Answer {
+    /// For programs.
+    json: serde_json::Value,
+    /// For people.
+    text: String,
+}
+
 impl Scene {
+    /// Opens the deployment for a command, and says what that answers.
+    fn command(&self, command: impl FnOnce(&Deployment) -> Result<Answer>) -> Result<()> {
+        let deployment = Deployment::open(self.config.clone(), &self.data_dir, Role::Command)?;
+        let Answer { json, text } = command(&deployment)?;
+        self.answer(&json, &text)
+    }
+
     /// Data goes to stdout: as JSON, or as text for people.
     ///
     /// # Errors
@@ -174,16 +196,21 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Keys(command) => keys::execute(&scene, &command),
         Command::Seed(arguments) => seed::execute(&scene, &arguments),
         Command::Ingest(arguments) => ingest::execute(&scene, &arguments),
-        Command::Close { period } => close::execute(&scene, period),
+        Command::Close { period } => scene.command(|deployment| close::command(deployment, period)),
         Command::Run(arguments) => run::execute(&scene, &arguments),
         Command::Policy(command) => policy::execute(&scene, &command),
-        Command::Retry { period } => retry::execute(&scene, period),
-        Command::Resolve(arguments) => resolve::execute(&scene, &arguments),
-        Command::Status { period, user } => status::execute(&scene, period, user),
+        Command::Retry { period } => scene.command(|deployment| retry::command(deployment, period)),
+        Command::Resolve(arguments) => {
+            scene.command(|deployment| resolve::command(deployment, &arguments))
+        }
+        Command::Status { period, user } => {
+            scene.command(|deployment| status::command(deployment, period, user))
+        }
         Command::Export { period, out } => export::execute(&scene, period, &out),
         Command::Suppress(command) => suppress::execute(&scene, &command),
         Command::Template(command) => template::execute(&scene, &command),
         Command::DeadLetters(command) => dead_letters::execute(&scene, &command),
+        Command::Audit(command) => audit::execute(&scene, command),
         Command::Replay(arguments) => replay::execute(&scene, &arguments),
         Command::Repartition(arguments) => repartition::execute(&scene, &arguments),
         Command::Topics(command) => topics::execute(&scene, command),

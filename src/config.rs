@@ -10,7 +10,9 @@ use sealpost_schemas::Channel;
 use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
 
+use crate::provider::http::secret::Secret;
 pub use crate::provider::http::settings::ProviderHttpConfig;
+pub use crate::receipts::ReceiptsConfig;
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
 pub use crate::templates::{TemplatesConfig, TextMessageKind};
 
@@ -20,6 +22,8 @@ pub use crate::templates::{TemplatesConfig, TextMessageKind};
 pub struct Config {
     /// IANA name of the zone that periods, quiet hours and send days are in.
     pub time_zone: String,
+    /// Who gives the commands of this command line; `user@host` when absent.
+    pub operator: Option<String>,
     /// The log.
     pub log: LogConfig,
     /// The schema registry; without one, values are in single-object encoding.
@@ -46,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             time_zone: "Asia/Seoul".to_owned(),
+            operator: None,
             log: LogConfig::default(),
             schema_registry: None,
             keys: KeysConfig::default(),
@@ -275,6 +280,8 @@ pub struct ChannelConfig {
     pub size_max: Option<usize>,
     /// `[channels.NAME.http]`
     pub http: Option<ProviderHttpConfig>,
+    /// What it says later of a message; not taken when absent.
+    pub receipts: Option<ReceiptsConfig>,
 }
 
 impl Default for ChannelConfig {
@@ -294,6 +301,7 @@ impl Default for ChannelConfig {
             kind: None,
             size_max: None,
             http: None,
+            receipts: None,
         }
     }
 }
@@ -343,6 +351,10 @@ impl Default for RunConfig {
 pub struct HttpConfig {
     /// Address and port.
     pub listen: std::net::SocketAddr,
+    /// The API's token, or `${NAME}` for that of the environment.
+    pub token: Option<Secret>,
+    /// A file with a token, or with `NAME TOKEN` on each line.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -377,6 +389,9 @@ impl Config {
             config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
             let templates = &mut config.templates.directory;
             *templates = templates.take().map(|directory| folder.join(directory));
+            if let Some(http) = &mut config.http {
+                http.token_file = http.token_file.take().map(|tokens| folder.join(tokens));
+            }
             for http in config
                 .channels
                 .values_mut()
@@ -433,6 +448,9 @@ impl Config {
             }
             crate::templates::check_limits(*channel, settings.kind, settings.size_max)
                 .map_err(anyhow::Error::msg)?;
+            if let Some(receipts) = &settings.receipts {
+                receipts.check(*channel)?;
+            }
             if settings.rate_per_second == Some(0) {
                 bail!(
                     "channels.{channel}.rate_per_second must be at least 1; leave it out for no limit"
@@ -449,6 +467,11 @@ impl Config {
                     "channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
                 );
             }
+        }
+        if let Some(operator) = &self.operator
+            && !crate::operator::is_name(operator)
+        {
+            bail!("operator must be a name of 1 to 128 letters, digits and any of . _ - @ : / +");
         }
         if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
             bail!(

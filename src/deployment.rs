@@ -19,12 +19,14 @@ use crate::config::{Backend, Config};
 use crate::generation;
 use crate::host::{Host, Opened, Role};
 use crate::kafka::{self, Seat};
+use crate::operator;
 use crate::pipeline::Pipeline;
 use crate::registry::{Consequence, RegistryError, ValueCodec};
 use crate::topics::Topics;
 use crate::usage_error::{UsageError, usage};
 
-/// See the module.
+/// See the module. Cheap to clone, for whoever gives commands in somebody else's name.
+#[derive(Clone)]
 pub struct Deployment {
     /// The configuration.
     pub config: Config,
@@ -36,8 +38,10 @@ pub struct Deployment {
     pub log: Arc<dyn Log>,
     /// How values on its topics are encoded and decoded.
     pub values: ValueCodec,
+    /// Who gives the commands.
+    by: String,
     /// Keeps the log open.
-    opened: Opening,
+    opened: Arc<Opening>,
 }
 
 /// What keeps a log open.
@@ -94,13 +98,23 @@ impl Deployment {
             hold_inputs_back(&*log, &pipeline)?;
         }
         Ok(Self {
+            by: operator::name(&config),
             config,
             data_dir: data_dir.to_owned(),
             pipeline,
             log,
             values,
-            opened,
+            opened: Arc::new(opened),
         })
+    }
+
+    /// The same deployment, its commands given by somebody else.
+    #[must_use]
+    pub fn on_behalf_of(&self, by: &str) -> Self {
+        Self {
+            by: by.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The topics.
@@ -114,7 +128,7 @@ impl Deployment {
     /// # Errors
     /// When the log failed.
     pub fn compact(&self) -> Result<()> {
-        match &self.opened {
+        match &*self.opened {
             Opening::Embedded(opened) => opened.compact(),
             // the brokers' business
             Opening::Kafka(_) => Ok(()),
@@ -178,6 +192,7 @@ impl Deployment {
                         command_id: command_id.clone(),
                         issued_at,
                         action,
+                        by: Some(self.by.clone()),
                     };
                     let mut value = Vec::new();
                     encoder.encode(&command, &mut value)?;

@@ -1,36 +1,47 @@
-//! Metrics and health over HTTP.
+//! What a `run` serves over HTTP: metrics, health, and the operator's commands.
+
+mod access;
+pub(crate) mod api;
+mod health;
+pub(crate) mod problem;
+mod server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
+use crate::config::HttpConfig;
+use crate::deployment::Deployment;
 use crate::metrics::Metrics;
-
-/// Whether the process does its work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ready {
-    /// Stores are being read back, a channel is set up wrongly, or it is stopping.
-    No,
-    /// Every shard is being worked on.
-    Yes,
-}
+use crate::receipts::Desk;
+use crate::usage_error::usage;
+use access::Access;
+use api::{Api, method_not_allowed, no_such_path};
+use health::Health;
+pub use health::Readiness;
 
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    ready: Arc<AtomicBool>,
+    health: Arc<Health>,
     address: SocketAddr,
 }
 
 impl Server {
     /// Tells `/readyz`.
-    pub fn set_ready(&self, ready: Ready) {
-        self.ready.store(ready == Ready::Yes, Ordering::SeqCst);
+    pub fn set(&self, readiness: Readiness) {
+        self.health.set(readiness);
+    }
+
+    /// The run is over: not ready any more, whatever comes.
+    pub fn end(&self) {
+        self.health.end();
     }
 
     /// Where it listens.
@@ -40,51 +51,61 @@ impl Server {
     }
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz` for as long as the runtime lives.
+/// What is served.
+pub(crate) struct Served<'a> {
+    /// Where, and to whom.
+    pub(crate) config: &'a HttpConfig,
+    /// What commands are given to.
+    pub(crate) deployment: &'a Deployment,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Set when the process is told to stop.
+    pub(crate) stopping: Arc<AtomicBool>,
+    /// The operator's commands.
+    pub(crate) commands: Router<Api>,
+}
+
+/// Serves for as long as the runtime lives.
 ///
 /// # Errors
-/// When the address cannot be listened on.
-pub fn serve(
-    listen: SocketAddr,
-    runtime: &tokio::runtime::Runtime,
-    metrics: Arc<Metrics>,
-) -> Result<Server> {
-    let ready = Arc::new(AtomicBool::new(false));
+/// When the address cannot be listened on, or the tokens cannot be used.
+pub(crate) fn serve(served: Served<'_>, runtime: &tokio::runtime::Runtime) -> Result<Server> {
+    let Served {
+        config,
+        deployment,
+        metrics,
+        stopping,
+        commands,
+    } = served;
+    let access = Access::of(config).map_err(usage)?;
+    let receipts = Desk::of(deployment, Arc::clone(&metrics)).map_err(usage)?;
     let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(listen))
-        .with_context(|| format!("http.listen: cannot listen on {listen}"))?;
+        .block_on(tokio::net::TcpListener::bind(config.listen))
+        .with_context(|| format!("http.listen: cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let is_ready = Arc::clone(&ready);
+    let health = Arc::new(Health::new(stopping));
+    let (live, ready) = (Arc::clone(&health), Arc::clone(&health));
+    let api = Api::new(deployment.clone(), access);
     let router = Router::new()
-        .route(
-            "/metrics",
-            get(async move || match metrics.text() {
-                Ok(text) => (
-                    StatusCode::OK,
-                    [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
-                    text,
-                ),
-                Err(_) => (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    [(header::CONTENT_TYPE, "text/plain")],
-                    "a metric cannot be written\n".to_owned(),
-                ),
-            }),
+        .route("/metrics", get(async move || exposition(&metrics)))
+        .route("/healthz", get(async move || live.healthz()))
+        .route("/readyz", get(async move || ready.readyz()))
+        .route("/receipts/{channel}", receipts.route())
+        .nest("/api/v1", api.router(commands))
+        .layer(axum::extract::DefaultBodyLimit::max(api::BODY_BYTES_MAX))
+        .fallback(async || no_such_path())
+        .method_not_allowed_fallback(async || method_not_allowed());
+    runtime.spawn(server::serve(listener, router));
+    Ok(Server { health, address })
+}
+
+fn exposition(metrics: &Metrics) -> Response {
+    match metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "a metric cannot be written\n",
         )
-        .route("/healthz", get(async || "ok\n"))
-        .route(
-            "/readyz",
-            get(async move || {
-                if is_ready.load(Ordering::SeqCst) {
-                    (StatusCode::OK, "ready\n")
-                } else {
-                    (
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "not ready: stores are being read back, a channel is parked (the log says why), or it is stopping\n",
-                    )
-                }
-            }),
-        );
-    runtime.spawn(async move { axum::serve(listener, router).await });
-    Ok(Server { ready, address })
+            .into_response(),
+    }
 }

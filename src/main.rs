@@ -13,13 +13,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // clap ends wrong usage with 2 by itself
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the log's form is needed before there is a configuration"
+    )]
+    let as_json = std::env::var("SEALPOST_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("SEALPOST_LOG")
                 .unwrap_or_else(|_| "warn".into()),
-        )
-        .init();
+        );
+    if as_json {
+        log.json().flatten_event(true).init();
+    } else {
+        log.init();
+    }
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -30,7 +39,12 @@ fn main() -> ExitCode {
             {
                 return ExitCode::SUCCESS;
             }
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            if as_json {
+                let line = serde_json::json!({ "level": "ERROR", "message": format!("{error:#}") });
+                let _ = writeln!(std::io::stderr(), "{line}");
+            } else {
+                let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            }
             ExitCode::from(if error.downcast_ref::<UsageError>().is_some() {
                 2
             } else {

@@ -1,10 +1,22 @@
 //! Counters for `/metrics`: conventional names and units, bounded labels, nothing personal.
 
+mod observed;
+
+use std::sync::Arc;
+
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 use sealpost_operators::{gate, route, settle};
+use sealpost_schemas::key_ring::KeyRing;
+use sealpost_topology::worker::WorkerStatus;
+
+use crate::sender::Sender;
+use observed::Observed;
+
+/// Named here for whoever looks for what rules over metrics name.
+const COMMIT_DURATION: &str = "sealpost_commit_duration_seconds";
 
 /// Everything that is counted in this process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
     usage_events: IntCounterVec,
@@ -14,8 +26,10 @@ pub struct Metrics {
     route_events: IntCounterVec,
     calls: IntCounterVec,
     dropped: IntCounterVec,
-    opened: IntCounterVec,
-    workers: IntGaugeVec,
+    receipts: IntCounterVec,
+    messages: IntGaugeVec,
+    lag: IntGaugeVec,
+    observed: Observed,
 }
 
 impl Metrics {
@@ -36,11 +50,31 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
-        let workers = IntGaugeVec::new(
-            Opts::new("sealpost_worker", "What the workers of a stage hold."),
-            &["stage", "what"],
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok::<_, prometheus::Error>(gauges)
+        };
+        let receipts = IntCounterVec::new(
+            Opts::new(
+                "sealpost_receipts_total",
+                "Receipts of providers by what was done with them.",
+            ),
+            &["channel", "result"],
         )?;
-        registry.register(Box::new(workers.clone()))?;
+        registry.register(Box::new(receipts.clone()))?;
+        let messages = gauges(
+            "sealpost_messages",
+            "Messages by where they stand, in the shards that are here.",
+            &["state"],
+        )?;
+        let lag = gauges(
+            "sealpost_lag_records",
+            "Records that a stage has not finished, of the whole deployment: the same in every process.",
+            &["stage", "topic"],
+        )?;
+        let observed = Observed::default();
+        registry.register(Box::new(observed.clone()))?;
         Ok(Self {
             usage_events: vec(
                 "sealpost_usage_events_total",
@@ -69,12 +103,10 @@ impl Metrics {
                 "Records that a replay brought again and that were dropped, by stage.",
                 "stage",
             )?,
-            opened: vec(
-                "sealpost_decryptions_total",
-                "Sealed values opened, by purpose.",
-                "purpose",
-            )?,
-            workers,
+            receipts,
+            messages,
+            lag,
+            observed,
             registry,
         })
     }
@@ -124,17 +156,37 @@ impl Metrics {
             .inc_by(counts.dropped + counts.repeated);
     }
 
-    /// How many values of a purpose have been opened since the start.
-    pub fn opened(&self, purpose: &str, total: u64) {
-        let counter = self.opened.with_label_values(&[purpose]);
-        counter.inc_by(total.saturating_sub(counter.get()));
+    /// What was done with a receipt.
+    pub fn receipt(&self, channel: &str, result: &str) {
+        self.receipts.with_label_values(&[channel, result]).inc();
     }
 
-    /// What the workers of a stage hold now.
-    pub fn holds(&self, stage: &str, what: &str, amount: u64) {
-        self.workers
-            .with_label_values(&[stage, what])
-            .set(amount.cast_signed());
+    /// Levels of messages by state, for the send stage to keep up.
+    #[must_use]
+    pub fn messages(&self) -> prometheus::IntGaugeVec {
+        self.messages.clone()
+    }
+
+    /// How far a stage is behind on one of its inputs.
+    pub fn lag(&self, stage: &str, topic: &str, records: u64) {
+        self.lag
+            .with_label_values(&[stage, topic])
+            .set(records.cast_signed());
+    }
+
+    /// Has a stage looked at whenever somebody asks.
+    pub fn watch_stage(
+        &self,
+        stage: &'static str,
+        workers: Vec<Arc<WorkerStatus>>,
+        keys: Arc<KeyRing>,
+    ) {
+        self.observed.stage(stage, workers, keys);
+    }
+
+    /// Has the sender looked at whenever somebody asks.
+    pub fn watch_sender(&self, sender: Arc<Sender>) {
+        self.observed.sender(sender);
     }
 
     /// Messages that have been taken by a provider since the start.

@@ -159,6 +159,13 @@ impl Sender {
             .find_map(|(channel, provider)| Some((channel, provider.parked()?)))
     }
 
+    /// Whether a channel is set up wrongly and therefore parked.
+    #[must_use]
+    pub fn is_parked(&self, channel: Channel) -> bool {
+        let provider = self.office.providers.get(channel.index());
+        provider.is_some_and(|provider| provider.parked().is_some())
+    }
+
     /// A channel's counts and levels, for metrics.
     #[must_use]
     pub fn snapshot(&self, channel: Channel) -> ChannelSnapshot {

@@ -1,6 +1,7 @@
 //! The shell around each pure operator: decoding what it is given, encoding what it emits,
 //! sealing what it refuses, counting what it did.
 
+mod levels;
 pub mod render;
 pub mod send;
 pub mod settle;

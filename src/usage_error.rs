@@ -10,3 +10,8 @@ pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     let error: anyhow::Error = error.into();
     UsageError(format!("{error:#}")).into()
 }
+
+/// What stands in the way of a command as things are now; nothing was changed by it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);

@@ -162,6 +162,7 @@ fn whole_job(input: Input, ring: &Arc<KeyRing>, period: Period) -> Result<[f64; 
             policy: policy.clone(),
             time_zone: "Asia/Seoul".to_owned(),
         }),
+        by: None,
     };
     settle.positioned(Source::Subscribers, u64::MAX);
     let mut scope = settle::Scope {

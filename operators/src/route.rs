@@ -470,7 +470,7 @@ impl Router {
                 suppression::remove(unsuppress, scope.table);
                 Ok(())
             }
-            Action::Resolve(_) => Ok(()),
+            Action::Resolve(_) | Action::Requeue(_) | Action::Replay(_) => Ok(()),
         }
     }
 

@@ -279,6 +279,7 @@ impl Settle {
             command_id: command.command_id.clone(),
             issued_at: command.issued_at,
             action: Action::Close(close.clone()),
+            by: command.by.clone(),
         };
         let bytes =
             codec::encode(&stored).map_err(|error| OperatorError::Stop(error.to_string()))?;

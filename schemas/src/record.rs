@@ -564,6 +564,10 @@ pub struct Command {
     pub issued_at: Timestamp,
     /// What is to be done.
     pub action: Action,
+    /// Who gave it: `user@host` of a command line, or the name of a token; missing in commands
+    /// from before this was written down.
+    #[serde(default)]
+    pub by: Option<String>,
 }
 
 /// What a command asks for.
@@ -587,6 +591,12 @@ pub enum Action {
     /// Use some addresses again.
     #[serde(alias = "sealpost.v1.Unsuppress")]
     Unsuppress(Unsuppress),
+    /// Dead letters are put back on their way; no stage has anything to do.
+    #[serde(alias = "sealpost.v1.Requeue")]
+    Requeue(Requeue),
+    /// Stages were set back to the begin of their inputs; no stage has anything to do.
+    #[serde(alias = "sealpost.v1.Replay")]
+    Replay(Replay),
 }
 
 /// See [`Action::Close`].
@@ -714,6 +724,20 @@ pub struct Unsuppress {
     pub addresses: Vec<AddressToken>,
 }
 
+/// See [`Action::Requeue`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requeue {
+    /// Only those with this reason, as its word; all when missing.
+    pub reason: Option<String>,
+}
+
+/// See [`Action::Replay`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replay {
+    /// The names of the stages.
+    pub stages: Vec<String>,
+}
+
 /// Why a record was refused. The word is what `dead-letters list` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -743,6 +767,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them, in the order of their ordinals.
+    pub const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::BadEmail,
+        Self::BadPhone,
+        Self::ConflictingEvent,
+        Self::UnknownSubscriber,
+        Self::Withdrawn,
+        Self::TooLate,
+        Self::UnknownPlan,
+        Self::UnknownOption,
+        Self::UnknownWelfare,
+        Self::Overflow,
+    ];
+
     /// The word for it.
     #[must_use]
     pub const fn name(self) -> &'static str {

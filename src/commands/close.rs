@@ -6,16 +6,12 @@ use sealpost_schemas::Period;
 use sealpost_schemas::record::{Action, Close};
 use sealpost_topology::types::Offset;
 
-use super::Scene;
+use super::Answer;
 use crate::deployment::{Deployment, catalog};
-use crate::host::Role;
 use crate::templates;
 use crate::usage_error::UsageError;
 
-pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
-    // before anything is written
-    templates::load(&scene.config)?;
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+pub(super) fn command(deployment: &Deployment, period: Period) -> Result<Answer> {
     let newest = deployment
         .commands()?
         .into_iter()
@@ -32,12 +28,11 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
         ))
         .into());
     }
-    let id = close(&deployment, period)?;
-    let json = serde_json::json!({ "period": period, "command_id": id });
-    scene.answer(
-        &json,
-        &format!("{period} closes: a running pipeline settles it (command {id})"),
-    )
+    let id = close(deployment, period)?;
+    Ok(Answer {
+        json: serde_json::json!({ "period": period, "command_id": id }),
+        text: format!("{period} closes: a running pipeline settles it (command {id})"),
+    })
 }
 
 /// Writes the command. The catalogue and the templates travel with it, so that what it means

@@ -5,20 +5,19 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use clap::Subcommand;
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_schemas::record::{DeadLetter, Requeued, Subscriber, Usage};
+use sealpost_schemas::record::{Action, DeadLetter, Reason, Requeue, Requeued, Subscriber, Usage};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::Write;
 use sealpost_topology::types::{Offset, Shard};
 
-use super::Scene;
 use super::ingest::requeue_row;
+use super::{Answer, Scene};
 use crate::books::dead_letters;
 use crate::deployment::{Deployment, key_ring, readable};
 use crate::door::Door;
-use crate::host::Role;
 use crate::stages::user_key;
-use crate::usage_error::usage;
+use crate::usage_error::{UsageError, usage};
 
 /// `dead-letters …`
 #[derive(Debug, Subcommand)]
@@ -26,47 +25,66 @@ pub(super) enum Command {
     /// What was refused, why, from where
     List,
     /// Put what was refused back on its way: once its cause is mended, it goes through
-    Requeue {
-        /// Only this reason, for example unknown-subscriber
-        #[arg(long)]
-        reason: Option<String>,
-    },
+    Requeue(Chosen),
+}
+
+/// `dead-letters requeue …`
+#[derive(Debug, Default, clap::Args, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Chosen {
+    /// Only this reason, for example unknown-subscriber
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let letters = dead_letters(&deployment)?;
-    match command {
-        Command::List => list(scene, &letters),
-        Command::Requeue { reason } => {
-            let ring = key_ring(&scene.config)?;
-            ring.require(&[KeyPurpose::DeadLetter]).map_err(usage)?;
-            let chosen = letters.iter().filter(|letter| {
-                reason
-                    .as_ref()
-                    .is_none_or(|reason| reason == letter.reason.name())
-            });
-            let (mut requeued, mut left) = (0_u64, 0_u64);
-            for letter in chosen {
-                if requeue(&deployment, &ring, letter)? {
-                    requeued += 1;
-                } else {
-                    left += 1;
-                }
-            }
-            let json = serde_json::json!({ "requeued": requeued, "still_refused": left });
-            scene.answer(
-                &json,
-                &format!("{requeued} put back on their way, {left} still refused as they are"),
-            )
-        }
-    }
+    scene.command(|deployment| match command {
+        Command::List => list(deployment),
+        Command::Requeue(chosen) => requeue_all(deployment, chosen),
+    })
 }
 
-fn list(scene: &Scene, letters: &[DeadLetter]) -> Result<()> {
+/// Puts back what was chosen.
+pub(super) fn requeue_all(deployment: &Deployment, chosen: &Chosen) -> Result<Answer> {
+    let ring = key_ring(&deployment.config)?;
+    ring.require(&[KeyPurpose::DeadLetter]).map_err(usage)?;
+    let reason = chosen.reason.clone();
+    if let Some(reason) = &reason
+        && !Reason::ALL.iter().any(|known| known.name() == reason)
+    {
+        let known: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+        return Err(UsageError(format!("no such reason: name one of {}", known.join(", "))).into());
+    }
+    let letters = dead_letters(deployment)?;
+    let id = deployment.command(&|_, _| {
+        Action::Requeue(Requeue {
+            reason: reason.clone(),
+        })
+    })?;
+    let (mut requeued, mut left) = (0_u64, 0_u64);
+    for letter in letters.iter().filter(|letter| {
+        reason
+            .as_ref()
+            .is_none_or(|reason| reason == letter.reason.name())
+    }) {
+        if requeue(deployment, &ring, letter, &id)? {
+            requeued += 1;
+        } else {
+            left += 1;
+        }
+    }
+    Ok(Answer {
+        json: serde_json::json!({ "requeued": requeued, "still_refused": left, "command_id": id }),
+        text: format!("{requeued} put back on their way, {left} still refused as they are"),
+    })
+}
+
+/// What was refused and not put back.
+pub(super) fn list(deployment: &Deployment) -> Result<Answer> {
+    let letters = dead_letters(deployment)?;
     let mut text = String::new();
     let mut json = Vec::with_capacity(letters.len());
-    for letter in letters {
+    for letter in &letters {
         let reason = letter.reason.name();
         let _ = writeln!(
             text,
@@ -86,12 +104,18 @@ fn list(scene: &Scene, letters: &[DeadLetter]) -> Result<()> {
     if letters.is_empty() {
         text.push_str("no dead letters");
     }
-    scene.answer(&serde_json::Value::from(json), &text)
+    let json = serde_json::Value::from(json);
+    Ok(Answer { json, text })
 }
 
 /// Opens the original and appends it where it belongs, and the mark that it was. Returns whether
 /// it could be.
-fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Result<bool> {
+fn requeue(
+    deployment: &Deployment,
+    ring: &KeyRing,
+    letter: &DeadLetter,
+    command_id: &str,
+) -> Result<bool> {
     let topics = deployment.topics();
     let shard = Shard(letter.partition.cast_unsigned());
     let from_row = letter.raw_form == "row";
@@ -108,7 +132,7 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
         if requeue_row(deployment, ring, row)?.is_some() {
             return Ok(false);
         }
-        let mark = mark(deployment, letter)?;
+        let mark = mark(deployment, letter, command_id)?;
         deployment.append(vec![mark])?;
         return Ok(true);
     }
@@ -122,7 +146,7 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
     {
         // the row stands on the log already, and a newer one may follow it: the next close of
         // the period settles the user by whichever is newest
-        deployment.append(vec![mark(deployment, letter)?])?;
+        deployment.append(vec![mark(deployment, letter, command_id)?])?;
         return Ok(true);
     }
     let value = match opened {
@@ -156,17 +180,17 @@ fn requeue(deployment: &Deployment, ring: &KeyRing, letter: &DeadLetter) -> Resu
         shard: deployment.shard_of(user),
         batch,
     };
-    deployment.append(vec![back, mark(deployment, letter)?])?;
+    deployment.append(vec![back, mark(deployment, letter, command_id)?])?;
     Ok(true)
 }
 
-fn mark(deployment: &Deployment, letter: &DeadLetter) -> Result<Write> {
+fn mark(deployment: &Deployment, letter: &DeadLetter, command_id: &str) -> Result<Write> {
     let mark = Requeued {
         stage: letter.stage.clone(),
         source: letter.source.clone(),
         partition: letter.partition,
         position: letter.position,
-        command_id: "requeue".to_owned(),
+        command_id: command_id.to_owned(),
     };
     let mut value = Vec::new();
     deployment

@@ -1,6 +1,7 @@
 //! `replay`: stages read everything again. What was sent is not sent again.
 
 use anyhow::Result;
+use sealpost_schemas::record::{Action, Replay};
 use sealpost_topology::log::Progress;
 use sealpost_topology::types::Offset;
 
@@ -40,9 +41,19 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
         deployment.log.set_committed(&spec.group, &progress)?;
         names.push(spec.name);
     }
+    // after it: what was not set back is in no trail
+    let stages: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let id = deployment.command(&|_, _| {
+        Action::Replay(Replay {
+            stages: stages.clone(),
+        })
+    })?;
     let text = format!(
         "set back to the begin: {}; the next `run` reads everything again",
         names.join(", ")
     );
-    scene.answer(&serde_json::json!({ "stages": names }), &text)
+    scene.answer(
+        &serde_json::json!({ "stages": names, "command_id": id }),
+        &text,
+    )
 }

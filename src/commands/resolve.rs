@@ -1,18 +1,19 @@
 //! `resolve`: an operator's word on a message in doubt.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 use sealpost_schemas::record::{Action, Resolution, Resolve, State};
 use sealpost_schemas::{Kind, Period, UserId};
 
-use super::Scene;
+use super::Answer;
 use crate::books::send_states;
 use crate::deployment::Deployment;
-use crate::host::Role;
 use crate::stages::user_period_key;
+use crate::usage_error::Refused;
 
 /// `resolve …`
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
     /// The month, YYYY-MM
     period: Period,
@@ -21,10 +22,12 @@ pub(super) struct Arguments {
     user: UserId,
     /// What the provider says
     #[arg(long = "as", value_enum)]
+    #[serde(rename = "as")]
     resolution: Word,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Word {
     /// It has the message
     Sent,
@@ -32,19 +35,26 @@ enum Word {
     Failed,
 }
 
-pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+pub(super) fn command(deployment: &Deployment, arguments: &Arguments) -> Result<Answer> {
     let (period, user_id) = (arguments.period, arguments.user);
-    let states = send_states(&deployment, deployment.shard_of(user_id), period)?;
+    let states = send_states(deployment, deployment.shard_of(user_id), period)?;
     let state = states.get(user_period_key(user_id, period).as_bytes());
     let standing = state.and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
     match standing.map(|kind| kind.state) {
         Some(State::Unknown) => {}
-        Some(other) => bail!(
-            "the bill of user {user_id} for {period} is {}, not unknown: there is nothing to resolve",
-            other.name()
-        ),
-        None => bail!("user {user_id} has no send state for {period}"),
+        Some(other) => {
+            return Err(Refused(format!(
+                "the bill of user {user_id} for {period} is {}, not unknown: there is nothing to resolve",
+                other.name()
+            ))
+            .into());
+        }
+        None => {
+            return Err(Refused(format!(
+                "user {user_id} has no send state for {period}: there is nothing to resolve"
+            ))
+            .into());
+        }
     }
     let resolution = if arguments.resolution == Word::Sent {
         Resolution::Sent
@@ -59,9 +69,8 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
             resolution,
         })
     })?;
-    let json = serde_json::json!({ "period": period, "user_id": user_id, "command_id": id });
-    scene.answer(
-        &json,
-        &format!("a running pipeline takes the word on user {user_id} (command {id})"),
-    )
+    Ok(Answer {
+        json: serde_json::json!({ "period": period, "user_id": user_id, "command_id": id }),
+        text: format!("a running pipeline takes the word on user {user_id} (command {id})"),
+    })
 }

@@ -1,54 +1,51 @@
 //! `retry`: the next round of a period.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sealpost_schemas::record::{Action, Command, Retry};
 use sealpost_schemas::{Period, Version};
 use sealpost_topology::types::Offset;
 
-use super::Scene;
+use super::Answer;
 use crate::books::Books;
 use crate::deployment::{Deployment, readable};
-use crate::host::Role;
 use crate::suppressions;
+use crate::usage_error::Refused;
 
-pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let books = Books::read(&deployment, period)?;
+pub(super) fn command(deployment: &Deployment, period: Period) -> Result<Answer> {
+    let refused = |why: String| Err(Refused(why).into());
+    let books = Books::read(deployment, period)?;
     if books.statements == 0 {
-        bail!("{period} has no statements: close it first");
+        return refused(format!("{period} has no statements: close it first"));
     }
     let running = books.pending + books.sending;
     if running > 0 {
-        bail!(
+        return refused(format!(
             "a round of {period} is running, with {running} on their way: wait until `status {period}` shows none"
-        );
+        ));
     }
-    if is_on_its_way(&deployment, period, books.version)? {
-        bail!(
+    if is_on_its_way(deployment, period, books.version)? {
+        return refused(format!(
             "version {} of {period} has begun and is on its way: let `run` take it up and wait until it is through",
             books.version
-        );
+        ));
     }
     let released = match books.suppressed {
         0 => 0,
-        _ => suppressions::released(&deployment, period)?,
+        _ => suppressions::released(deployment, period)?,
     };
     if books.failed + released == 0 {
-        let json = serde_json::json!({ "period": period, "version": books.version, "failed": 0 });
-        return scene.answer(
-            &json,
-            &format!(
-                "nothing of {period} is failed: there is nothing to retry{}",
-                if books.suppressed > 0 {
-                    "; what is suppressed waits for `suppress remove`"
-                } else {
-                    ""
-                }
-            ),
-        );
+        let waits = if books.suppressed > 0 {
+            "; what is suppressed waits for `suppress remove`"
+        } else {
+            ""
+        };
+        return Ok(Answer {
+            json: serde_json::json!({ "period": period, "version": books.version, "failed": 0 }),
+            text: format!("nothing of {period} is failed: there is nothing to retry{waits}"),
+        });
     }
     let version = books.version.next();
-    let policy = scene.config.policy();
+    let policy = deployment.config.policy();
     let id = deployment.command(&|_, _| {
         Action::Retry(Retry {
             period,
@@ -60,13 +57,11 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
         "period": period, "version": version, "failed": books.failed, "released": released,
         "command_id": id,
     });
-    scene.answer(
-        &json,
-        &format!(
-            "version {version} of {period} begins: {} are sent again (command {id})",
-            books.failed + released
-        ),
-    )
+    let text = format!(
+        "version {version} of {period} begins: {} are sent again (command {id})",
+        books.failed + released
+    );
+    Ok(Answer { json, text })
 }
 
 /// Whether a round was begun that the books do not show yet: its command is not taken up, or a

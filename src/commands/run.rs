@@ -12,10 +12,10 @@ use sealpost_operators::settle::Settle;
 use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
-use sealpost_schemas::sealed::{KeyPurpose, Purpose};
+use sealpost_schemas::sealed::KeyPurpose;
 use sealpost_schemas::{Channel, Timestamp};
 use sealpost_topology::batch::Batch;
-use sealpost_topology::log::{Durability, Log, Write};
+use sealpost_topology::log::{Durability, Log, LogError, Write};
 use sealpost_topology::runtime::{RunningStage, is_drained, start};
 use sealpost_topology::types::{Shard, Topic};
 use sealpost_topology::worker::{Clock, Factory, NoEffects, Performer};
@@ -24,6 +24,7 @@ use super::{Scene, Stage};
 use crate::config::Config;
 use crate::deployment::{Deployment, key_ring, now, now_ms};
 use crate::host::Role;
+use crate::http::{Readiness, Served, Server};
 use crate::metrics::Metrics;
 use crate::progress::bar;
 use crate::provider::{self, Providers, WallClock};
@@ -191,7 +192,16 @@ pub(super) fn run(
     let server = config
         .http
         .as_ref()
-        .map(|http| crate::http::serve(http.listen, &runtime, Arc::clone(&metrics)))
+        .map(|http| {
+            let served = Served {
+                config: http,
+                deployment,
+                metrics: Arc::clone(&metrics),
+                stopping: Arc::clone(&stop),
+                commands: super::api::routes(),
+            };
+            crate::http::serve(served, &runtime)
+        })
         .transpose()?;
     let ended = watch(
         deployment,
@@ -203,7 +213,7 @@ pub(super) fn run(
         server.as_ref(),
     );
     if let Some(server) = &server {
-        server.set_ready(crate::http::Ready::No);
+        server.end();
     }
     running.iter().for_each(RunningStage::stop);
     let joined = running
@@ -225,7 +235,7 @@ fn watch(
     sender: Option<&Sender>,
     stop: &AtomicBool,
     until: Until,
-    server: Option<&crate::http::Server>,
+    server: Option<&Server>,
 ) -> Result<()> {
     let bar = bar("run", 0);
     let mut upkeep = std::time::Instant::now();
@@ -242,17 +252,15 @@ fn watch(
         }
         if upkeep.elapsed() >= UPKEEP {
             upkeep = std::time::Instant::now();
-            shell.refresh(running);
+            if server.is_some()
+                && let Err(error) = shell.look_at_lag(running)
+            {
+                tracing::warn!("how far stages are behind cannot be told now: {error}");
+            }
             deployment.compact()?;
         }
         if let Some(server) = server {
-            let ready = running.iter().all(RunningStage::is_ready)
-                && sender.is_none_or(|sender| sender.parked().is_none());
-            server.set_ready(if ready {
-                crate::http::Ready::Yes
-            } else {
-                crate::http::Ready::No
-            });
+            server.set(readiness(running, sender));
         }
         bar.set_position(shell.metrics.sent_total());
         bar.set_message(format!(
@@ -262,8 +270,19 @@ fn watch(
         std::thread::sleep(DRAIN_LOOK);
     }
     bar.finish_and_clear();
-    shell.refresh(running);
     Ok(())
+}
+
+fn readiness(running: &[RunningStage], sender: Option<&Sender>) -> Readiness {
+    if running.iter().any(RunningStage::has_failed) {
+        Readiness::Broken
+    } else if let Some((channel, _)) = sender.and_then(Sender::parked) {
+        Readiness::Parked(channel)
+    } else if running.iter().all(RunningStage::is_ready) {
+        Readiness::Ready
+    } else {
+        Readiness::Restoring
+    }
 }
 
 /// What the stages of a process share.
@@ -284,11 +303,24 @@ impl Shell<'_> {
         Duration::from_millis(self.deployment.config.run.grace_ms)
     }
 
+    /// What one stage is given of the process's keys: no more than if it ran alone. Each counts
+    /// what it opens.
+    fn keys_of(&self, stage: Stage) -> Arc<KeyRing> {
+        let own = match stage {
+            Stage::Settle => None,
+            Stage::Render => Some(KeyPurpose::Profile),
+            Stage::Send => Some(KeyPurpose::Destination),
+        };
+        let purposes: Vec<_> = own.into_iter().chain([KeyPurpose::DeadLetter]).collect();
+        Arc::new(self.keys.restricted_to(&purposes))
+    }
+
     fn settle(&self) -> Result<RunningStage> {
         let time_zone = self.deployment.config.time_zone.clone();
         // looked up once here, so that the factory cannot fail
         Settle::new(&time_zone)?;
-        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let (keys, metrics) = (self.keys_of(Stage::Settle), Arc::clone(&self.metrics));
+        let stage_keys = Arc::clone(&keys);
         let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<SettleProcessor> = Arc::new(move |_| {
@@ -303,7 +335,12 @@ impl Shell<'_> {
             )
         });
         let performer: Arc<dyn Performer<SettleProcessor>> = Arc::new(NoEffects);
-        self.start(&self.deployment.pipeline.settle, &factory, &performer)
+        self.start(
+            &self.deployment.pipeline.settle,
+            stage_keys,
+            &factory,
+            &performer,
+        )
     }
 
     fn render(&self) -> Result<RunningStage> {
@@ -315,7 +352,8 @@ impl Shell<'_> {
         };
         let templates = TemplateCache::default();
         let policy = config.policy();
-        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        let (keys, metrics) = (self.keys_of(Stage::Render), Arc::clone(&self.metrics));
+        let stage_keys = Arc::clone(&keys);
         let values = self.deployment.values.clone();
         let topics = Arc::new(self.deployment.topics().clone());
         let factory: Factory<RenderProcessor> = Arc::new(move |_| {
@@ -334,7 +372,12 @@ impl Shell<'_> {
             )
         });
         let performer: Arc<dyn Performer<RenderProcessor>> = Arc::new(NoEffects);
-        self.start(&self.deployment.pipeline.render, &factory, &performer)
+        self.start(
+            &self.deployment.pipeline.render,
+            stage_keys,
+            &factory,
+            &performer,
+        )
     }
 
     /// Offsets without the send state that belongs to them: whoever went on from there would
@@ -376,17 +419,20 @@ impl Shell<'_> {
             topic: self.deployment.topics().receipts.clone(),
             values: self.deployment.values.clone(),
         };
+        let keys = self.keys_of(Stage::Send);
+        let stage_keys = Arc::clone(&keys);
         let sender = Arc::new(Sender::new(
             config,
             providers,
-            Arc::clone(&self.keys),
+            Arc::clone(&keys),
             wall_clock,
             runtime.handle().clone(),
             Box::new(move |shard, id, deadline, answer| {
                 receipts.write(shard, id, deadline, answer)
             }),
         ));
-        let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
+        self.metrics.watch_sender(Arc::clone(&sender));
+        let metrics = Arc::clone(&self.metrics);
         let values = self.deployment.values.clone();
         let stop = Arc::clone(&self.stop);
         let topics = Arc::new(self.deployment.topics().clone());
@@ -403,7 +449,12 @@ impl Shell<'_> {
         });
         let performer: Arc<dyn Performer<SendProcessor>> = Arc::clone(&sender) as _;
         Ok((
-            self.start(&self.deployment.pipeline.send, &factory, &performer)?,
+            self.start(
+                &self.deployment.pipeline.send,
+                stage_keys,
+                &factory,
+                &performer,
+            )?,
             sender,
         ))
     }
@@ -411,11 +462,12 @@ impl Shell<'_> {
     fn start<P: sealpost_topology::processor::Processor + 'static>(
         &self,
         spec: &Arc<sealpost_topology::graph::StageSpec>,
+        keys: Arc<KeyRing>,
         factory: &Factory<P>,
         performer: &Arc<dyn Performer<P>>,
     ) -> Result<RunningStage> {
         let workers = self.deployment.config.workers();
-        Ok(start(
+        let stage = start(
             &self.deployment.log,
             spec,
             workers,
@@ -423,40 +475,28 @@ impl Shell<'_> {
             &self.clock(),
             factory,
             performer,
-        )?)
+        )?;
+        self.metrics
+            .watch_stage(spec.name, stage.shared_statuses(), keys);
+        Ok(stage)
     }
 
-    /// Brings figures up to date that nobody pushes.
-    fn refresh(&self, running: &[RunningStage]) {
-        for purpose in Purpose::ALL {
-            self.metrics
-                .opened(purpose.name(), self.keys.opened(purpose));
-        }
+    /// How far each stage is behind.
+    fn look_at_lag(&self, running: &[RunningStage]) -> Result<(), LogError> {
+        let log = &*self.deployment.log;
         for stage in running {
-            let name = stage.spec().name;
-            let sum = |of: fn(
-                &sealpost_topology::worker::WorkerStatus,
-            ) -> &std::sync::atomic::AtomicU64| {
-                stage
-                    .statuses()
-                    .map(|status| of(status).load(Ordering::Relaxed))
-                    .sum()
-            };
-            self.metrics
-                .holds(name, "shards", sum(|status| &status.shards));
-            self.metrics
-                .holds(name, "entries", sum(|status| &status.entries));
-            self.metrics
-                .holds(name, "in_flight", sum(|status| &status.in_flight));
-            self.metrics
-                .holds(name, "records", sum(|status| &status.records));
-            self.metrics
-                .holds(name, "steps", sum(|status| &status.steps));
-            self.metrics
-                .holds(name, "commit_us", sum(|status| &status.commit_us));
-            self.metrics
-                .holds(name, "aborted_steps", sum(|status| &status.aborted));
+            let spec = stage.spec();
+            for input in &spec.inputs {
+                let mut behind = 0;
+                for shard in self.deployment.shards() {
+                    let end = log.bounds(&input.topic, shard)?.end;
+                    let done = log.committed(&spec.group, &input.topic, shard)?;
+                    behind += end.0.saturating_sub(done.unwrap_or_default().0);
+                }
+                self.metrics.lag(spec.name, input.topic.name(), behind);
+            }
         }
+        Ok(())
     }
 }
 

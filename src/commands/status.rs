@@ -7,19 +7,24 @@ use anyhow::Result;
 use sealpost_schemas::record::{Action, SendState, Statement};
 use sealpost_schemas::{MessageKey, Period, UserId};
 
-use super::Scene;
+use super::Answer;
 use crate::books::{Books, send_states};
 use crate::deployment::Deployment;
-use crate::host::Role;
 use crate::stages::user_period_key;
 
-pub(super) fn execute(scene: &Scene, period: Option<Period>, user: Option<UserId>) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+pub(super) fn command(
+    deployment: &Deployment,
+    period: Option<Period>,
+    user: Option<UserId>,
+) -> Result<Answer> {
     match (period, user) {
-        (Some(period), Some(user)) => one_user(scene, &deployment, period, user),
+        (Some(period), Some(user)) => one_user(deployment, period, user),
         (Some(period), None) => {
-            let books = Books::read(&deployment, period)?;
-            scene.answer(&serde_json::to_value(&books)?, &text(&books))
+            let books = Books::read(deployment, period)?;
+            Ok(Answer {
+                json: serde_json::to_value(&books)?,
+                text: text(&books),
+            })
         }
         (None, _) => {
             let closed: BTreeSet<Period> = deployment
@@ -32,7 +37,7 @@ pub(super) fn execute(scene: &Scene, period: Option<Period>, user: Option<UserId
                 .collect();
             let books: Vec<_> = closed
                 .into_iter()
-                .map(|period| Books::read(&deployment, period))
+                .map(|period| Books::read(deployment, period))
                 .collect::<Result<_>>()?;
             let all: Vec<_> = books.iter().map(text).collect();
             let all = if all.is_empty() {
@@ -40,7 +45,10 @@ pub(super) fn execute(scene: &Scene, period: Option<Period>, user: Option<UserId
             } else {
                 all.join("\n")
             };
-            scene.answer(&serde_json::to_value(&books)?, &all)
+            Ok(Answer {
+                json: serde_json::to_value(&books)?,
+                text: all,
+            })
         }
     }
 }
@@ -107,7 +115,7 @@ pub(super) fn grouped(number: i64) -> String {
     text
 }
 
-fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId) -> Result<()> {
+fn one_user(deployment: &Deployment, period: Period, user: UserId) -> Result<Answer> {
     let shard = deployment.shard_of(user);
     let key = user_period_key(user, period);
     let mut statement: Option<Statement> = None;
@@ -121,7 +129,8 @@ fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId
     let state: Option<SendState> = send_states(deployment, shard, period)?.remove(key.as_bytes());
     let Some(statement) = statement else {
         let json = serde_json::json!({ "user_id": user, "period": period, "statement": null });
-        return scene.answer(&json, &format!("user {user} has no statement for {period}"));
+        let text = format!("user {user} has no statement for {period}");
+        return Ok(Answer { json, text });
     };
     let lines: Vec<_> = statement
         .lines
@@ -209,5 +218,5 @@ fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId
     if state.is_none() {
         text.push_str("  bill is pending, version 0\n");
     }
-    scene.answer(&json, &text)
+    Ok(Answer { json, text })
 }

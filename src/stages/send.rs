@@ -16,6 +16,7 @@ use sealpost_topology::types::{Offset, TimeMs};
 
 use crate::metrics::Metrics;
 use crate::registry::ValueCodec;
+use crate::stages::levels::{Counted, Levels};
 use crate::stages::{
     DeadLetterWriter, StoreTable, Writer, emit, process_error, read, timestamp, user_period_key,
 };
@@ -37,6 +38,7 @@ pub struct SendProcessor {
     commands: Decoder<Command>,
     out: Vec<Output>,
     scratch: Vec<u8>,
+    levels: Levels,
     metrics: Arc<Metrics>,
     stopping: Arc<AtomicBool>,
     /// The shard is about to be given away.
@@ -66,6 +68,7 @@ impl SendProcessor {
             commands: values.decoder(),
             out: Vec::new(),
             scratch: Vec::new(),
+            levels: Levels::new(metrics.messages(), values.decoder()),
             metrics,
             stopping,
             closing: false,
@@ -91,7 +94,10 @@ impl SendProcessor {
             return Err(wired_wrongly());
         };
         let mut scope = Scope {
-            table: &mut StoreTable(send_state),
+            table: &mut Counted {
+                table: StoreTable(send_state),
+                levels: &mut self.levels,
+            },
             out: &mut self.out,
             effects,
             now,
@@ -118,6 +124,15 @@ fn wired_wrongly() -> ProcessError {
 impl Processor for SendProcessor {
     type Effect = Effect;
     type Completion = Completion;
+
+    fn restored(&mut self, context: &mut Context<'_, Effect>) -> Result<(), ProcessError> {
+        let Parts { stores, .. } = context.parts();
+        let [send_state] = stores else {
+            return Err(wired_wrongly());
+        };
+        self.levels.count(&StoreTable(send_state));
+        Ok(())
+    }
 
     fn process(
         &mut self,

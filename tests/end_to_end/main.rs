@@ -8,12 +8,16 @@
     reason = "tests, which take settings and the time from where they are"
 )]
 
+mod client;
 mod crash;
 mod demo;
+mod figures;
 mod inputs;
+mod operator_api;
 mod plain;
 mod privacy;
 mod python;
+mod receipts;
 mod records;
 mod replay;
 mod rounds;

@@ -9,6 +9,7 @@ use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::DataType;
 use serde_json::Value;
 
+use crate::client::get;
 use crate::plain::{SUBSCRIBERS, USAGE, event};
 use crate::records::{Records, TOPICS};
 use crate::site::{Ended, Site, free_port, http_get};
@@ -328,6 +329,21 @@ fn lively() -> (Site, Vec<String>) {
     let metrics = http_get(port, "/metrics").unwrap();
     assert!(metrics.contains("sealpost_calls_total"), "{metrics}");
     site.file("said/metrics", metrics);
+    for (number, path) in [
+        "status",
+        "status/2026-01",
+        "status/2026-01/users/7001",
+        "dead-letters",
+        "audit",
+        "policy",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let said = get(&format!("/api/v1/{path}")).send(port);
+        said.ok();
+        site.file(&format!("said/api-{number}"), said.body);
+    }
     run.terminate();
     run.ended().expect(0);
     for arguments in [

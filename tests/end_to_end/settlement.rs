@@ -241,9 +241,10 @@ fn usage_of_an_unknown_user_is_billed_once_the_user_is_known_and_it_is_requeued(
     );
 
     // requeued too soon it comes back
+    let requeued = site.json(["dead-letters", "requeue"]);
     assert_eq!(
-        site.json(["dead-letters", "requeue"]),
-        serde_json::json!({ "requeued": 1, "still_refused": 0 })
+        (&requeued["requeued"], &requeued["still_refused"]),
+        (&Value::from(1), &Value::from(0))
     );
     site.drain();
     assert_eq!(

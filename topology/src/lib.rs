@@ -7,6 +7,7 @@
 //! - [`runtime`]: stages on threads; [`graph`]: the picture of it all.
 
 pub mod batch;
+pub mod durations;
 pub mod graph;
 pub mod log;
 pub mod partitioner;

@@ -83,6 +83,13 @@ impl RunningStage {
         self.workers.iter().map(|worker| &*worker.status)
     }
 
+    /// The same, to keep.
+    #[must_use]
+    pub fn shared_statuses(&self) -> Vec<Arc<WorkerStatus>> {
+        let workers = self.workers.iter();
+        workers.map(|worker| Arc::clone(&worker.status)).collect()
+    }
+
     /// Whether a worker has ended although nobody told it to.
     #[must_use]
     pub fn has_failed(&self) -> bool {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::durations::Durations;
 use crate::graph::StageSpec;
 use crate::log::{CommitError, Durability, Log, LogError, Member, Ownership, Step, Waker};
 use crate::processor::{ProcessError, Processor};
@@ -131,8 +132,8 @@ pub struct WorkerStatus {
     pub entries: AtomicU64,
     /// Calls whose answer is awaited.
     pub in_flight: AtomicU64,
-    /// Time spent in commits since the start.
-    pub commit_us: AtomicU64,
+    /// How long commits took since the start.
+    pub commits: Durations,
 }
 
 /// Why a worker ended.
@@ -418,8 +419,7 @@ impl<P: Processor> Worker<P> {
             Some(member) => member.commit(step),
             None => Err(no_seat().into()),
         };
-        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.status.commit_us.fetch_add(took_us, Ordering::Relaxed);
+        self.status.commits.record(began.elapsed());
         match committed {
             Ok(()) => {
                 self.tasks.values_mut().for_each(Task::committed);

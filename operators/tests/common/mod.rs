@@ -143,6 +143,7 @@ pub(crate) fn command(id: &str, action: Action) -> Command {
         command_id: id.to_owned(),
         issued_at: Timestamp(0),
         action,
+        by: None,
     }
 }
 

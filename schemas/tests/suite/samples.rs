@@ -223,7 +223,7 @@ fn addresses() -> Vec<AddressToken> {
 }
 
 /// Every action of a command.
-pub(crate) fn actions() -> [Action; 6] {
+pub(crate) fn actions() -> [Action; 8] {
     let text = |text: &str| text.to_owned();
     [
         Action::Close(Close {
@@ -259,6 +259,12 @@ pub(crate) fn actions() -> [Action; 6] {
         Action::Unsuppress(Unsuppress {
             addresses: addresses(),
         }),
+        Action::Requeue(Requeue {
+            reason: Some(text("unknown-plan")),
+        }),
+        Action::Replay(Replay {
+            stages: vec![text("render"), text("send")],
+        }),
     ]
 }
 
@@ -267,6 +273,7 @@ pub(crate) fn command_of(action: Action) -> Command {
         command_id: "cmd-0001".to_owned(),
         issued_at: at(9),
         action,
+        by: Some("operator@billing-1".to_owned()),
     }
 }
 
