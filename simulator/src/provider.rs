@@ -23,6 +23,9 @@ pub const CALL_MS_MAX: i64 = 2_000;
 /// than the grace that the gate gives it.
 const LINE_MS_MAX: i64 = 2_500;
 
+/// An answer that was given may be this late: whoever hears it has much else to do.
+const ANSWER_MS_MAX: i64 = 20_000;
+
 /// The bill or follow-up that a call is of.
 pub type Bill = (UserId, Period, Kind);
 
@@ -251,7 +254,7 @@ impl Desk {
             }
             _ if scene.has(Fault::SlowAnswer) && draw.one_in(4) => {
                 let decided_ms = draw.within(1, LINE_MS_MAX);
-                (decided_ms, draw.within(decided_ms, LINE_MS_MAX))
+                (decided_ms, draw.within(decided_ms, ANSWER_MS_MAX))
             }
             _ => (decided_ms, draw.within(decided_ms, CALL_MS_MAX)),
         };

@@ -65,7 +65,7 @@ pub struct Scene {
     due: Mutex<(BTreeMap<(i64, u64), Event>, u64)>,
     violation: Mutex<Option<String>>,
     slow_read: Mutex<Draw>,
-    lost_shards: Mutex<Draw>,
+    looks: Mutex<Draw>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,7 +77,7 @@ impl Scene {
     #[must_use]
     pub fn new(plan: Plan, canary: Option<Canary>, show: Show, begins: Timestamp) -> Self {
         let slow_read = Mutex::new(Draw::of(plan.seed, "slow-read"));
-        let lost_shards = Mutex::new(Draw::of(plan.seed, "lost-shards"));
+        let looks = Mutex::new(Draw::of(plan.seed, "looks"));
         Self {
             plan,
             canary,
@@ -88,7 +88,7 @@ impl Scene {
             due: Mutex::default(),
             violation: Mutex::new(None),
             slow_read,
-            lost_shards,
+            looks,
         }
     }
 
@@ -163,9 +163,9 @@ impl Scene {
         self.has(Fault::SlowRead) && lock(&self.slow_read).one_in(3)
     }
 
-    /// Whether a process loses its shards between looking whose they are and committing.
-    pub fn loses_shards_now(&self) -> bool {
-        self.has(Fault::Evict) && lock(&self.lost_shards).one_in(40)
+    /// Whether a worker that lost its shards had looked whose they are just before.
+    pub fn looks_too_early(&self) -> bool {
+        self.has(Fault::Evict) && lock(&self.looks).one_in(2)
     }
 
     /// A promise is broken. The first one counts.

@@ -104,6 +104,26 @@ pub enum Content {
     Junk,
 }
 
+impl std::fmt::Display for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(usage) => write!(
+                f,
+                "{} of {}: {:?} {} at {}",
+                usage.event_id, usage.user_id, usage.kind, usage.quantity, usage.occurred_at
+            ),
+            Self::Row(row) => write!(
+                f,
+                "a row of {}: {}, {}",
+                row.user,
+                row.plan,
+                if row.active { "active" } else { "withdrawn" }
+            ),
+            Self::Junk => f.write_str("junk"),
+        }
+    }
+}
+
 /// A record on its way to the log.
 #[derive(Debug, Clone)]
 pub struct Record {

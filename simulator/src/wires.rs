@@ -178,6 +178,7 @@ impl Log for Wire {
         Ok(Box::new(Seat {
             seat: self.seats.take(group, self.vitals.number),
             inner,
+            looked_before: false,
             inputs: topics.to_vec(),
             group: group.clone(),
             log: self.log.clone(),
@@ -192,6 +193,8 @@ impl Log for Wire {
 /// A member as its process holds it.
 struct Seat {
     inner: Box<dyn Member>,
+    /// It was shut out after it had looked at what it owns, and goes on as if it had not been.
+    looked_before: bool,
     group: Group,
     inputs: Vec<Topic>,
     seat: u64,
@@ -248,9 +251,16 @@ fn copy_write(write: &Write) -> Write {
 
 impl Member for Seat {
     fn poll(&mut self, _: Duration) -> Result<Vec<Ownership>, LogError> {
+        let out = !self.seats.has(&self.group, self.seat);
+        if out && !self.looked_before && self.scene.looks_too_early() {
+            // it looked whose they are, and then stood still
+            self.looked_before = true;
+            return Ok(Vec::new());
+        }
         // time passes only as it is told
         let mut changes = self.inner.poll(Duration::ZERO)?;
-        if !self.seats.has(&self.group, self.seat) {
+        if out {
+            self.looked_before = false;
             // a broker's client joins again by itself
             self.inner = self.log.join(&self.group, &self.inputs)?;
             self.seat = self.seats.take(&self.group, self.vitals.number);
@@ -285,10 +295,6 @@ impl Member for Seat {
         if effect == Effect::Not {
             self.scene.reach(Mark::DiedBeforeCommit);
             return Err(died().into());
-        }
-        if self.scene.loses_shards_now() {
-            // it stood still since it looked whose they are
-            self.seats.evict(&self.log, self.vitals.number);
         }
         let committed = self.commit_now(step);
         match &committed {

@@ -187,21 +187,21 @@ impl World {
     /// One moment of the storm.
     fn moment(&mut self) -> Result<()> {
         match self.draw.below(100) {
-            0..=63 => {
+            0..=62 => {
                 let slot = self.draw.place(self.slots.len());
                 let worker = self.draw.below(100) as usize;
                 self.step(slot, worker);
             }
-            64..=77 => {
+            63..=75 => {
                 let ms = self.draw.within(0, 500);
                 self.pass(ms)?;
             }
-            78..=80 => {
+            76..=78 => {
                 let ms = self.draw.within(0, 6_000);
                 self.pass(ms)?;
             }
-            81..=87 => self.upstream_acts()?,
-            88..=92 => self.operator_acts()?,
+            79..=85 => self.upstream_acts()?,
+            86..=90 => self.operator_acts()?,
             _ => self.break_something()?,
         }
         self.look_after()
@@ -573,6 +573,10 @@ impl World {
             };
             self.site.log.append(vec![write], Durability::Process)?;
             let place = shard.0 as usize;
+            self.site.scene.say(format_args!(
+                "upstream writes {} at {offset} of shard {shard}",
+                record.content
+            ));
             match record.content {
                 Content::Row(row) => {
                     if let Some(rows) = self.written.rows.get_mut(place) {
