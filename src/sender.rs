@@ -13,6 +13,7 @@ mod flow;
 mod opening;
 mod stats;
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -37,8 +38,12 @@ pub use stats::{ANSWER_KINDS, ChannelSnapshot, LATENCY_MS_BUCKETS, SenderStats, 
 /// before its call begins, and how far the look at the clock lies back.
 const CALL_BATCH: usize = 256;
 
-/// Takes an outcome of a shard that is not owned here any more. Called from any thread.
-pub type Receipts = Box<dyn Fn(Shard, CallId, Answer) + Send + Sync>;
+/// Takes an outcome of a shard that is not owned here any more, with the deadline of its call.
+/// Called from any thread.
+pub type Receipts = Box<dyn Fn(Shard, CallId, Timestamp, Answer) + Send + Sync>;
+
+/// How the call with this deadline went.
+type Ended = (CallId, Timestamp, Answer);
 
 /// Comes back later, on any thread.
 pub type Later = Box<dyn Fn(Duration, Box<dyn FnOnce() + Send>) + Send + Sync>;
@@ -222,7 +227,7 @@ impl Sender {
             let channel = match &effect {
                 Effect::AskPermits(channel, _) | Effect::ReturnPermits(channel, _) => *channel,
                 Effect::Call(dispatch, _) => dispatch.channel,
-                Effect::Ask(id) => id.channel,
+                Effect::Ask(id, _) => id.channel,
             };
             let Some(jobs) = jobs.get_mut(channel.index()) else {
                 continue;
@@ -232,7 +237,7 @@ impl Sender {
                 Effect::AskPermits(_, permits) => jobs.asked += permits,
                 Effect::ReturnPermits(_, permits) => jobs.returned += permits,
                 Effect::Call(dispatch, deadline) => jobs.calls.push((dispatch, deadline)),
-                Effect::Ask(id) => jobs.questions.push(id),
+                Effect::Ask(id, deadline) => jobs.questions.push((id, deadline)),
             }
         }
         for (channel, jobs) in Channel::ALL
@@ -251,7 +256,8 @@ impl Sender {
                         deadline,
                     };
                     if let Err(call) = lane.flow.admit(shard, call) {
-                        unplaced.push((CallId::of(&call.dispatch), Answer::NotStarted));
+                        let id = CallId::of(&call.dispatch);
+                        unplaced.push((id, call.deadline, Answer::NotStarted));
                     }
                 }
                 // after the calls, which use their own permits first
@@ -262,7 +268,7 @@ impl Sender {
             if !unplaced.is_empty() {
                 office
                     .stats
-                    .answered(channel, unplaced.iter().map(|(_, answer)| answer), None);
+                    .answered(channel, unplaced.iter().map(|(.., answer)| answer), None);
                 office.deliver(shard, post, unplaced);
             }
             office.begin(channel, due);
@@ -279,9 +285,12 @@ impl Sender {
                 self.office.lane(channel).flow.give_back(shard, permits);
                 self.office.grant(channel);
             }
-            Completion::Answered(id, answer) => self.office.receipt(shard, id, answer),
+            Completion::Answered(id, deadline, answer) => {
+                self.office.receipt(shard, id, deadline, answer);
+            }
             Completion::Asked(
                 id,
+                deadline,
                 Word::Taken {
                     provider_message_id,
                 },
@@ -289,6 +298,7 @@ impl Sender {
                 self.office.receipt(
                     shard,
                     id,
+                    deadline,
                     Answer::Accepted {
                         provider_message_id,
                     },
@@ -317,7 +327,7 @@ struct Jobs {
     asked: usize,
     returned: usize,
     calls: Vec<(Box<Dispatch>, Timestamp)>,
-    questions: Vec<CallId>,
+    questions: Vec<(CallId, Timestamp)>,
 }
 
 impl Office {
@@ -357,6 +367,7 @@ impl Office {
         batch: Vec<Outgoing>,
     ) {
         let mut messages = Vec::with_capacity(batch.len());
+        let mut deadlines = HashMap::with_capacity(batch.len());
         let mut not_begun = Vec::new();
         let mut unopened = Vec::new();
         for Outgoing {
@@ -365,7 +376,7 @@ impl Office {
         {
             let id = CallId::of(&dispatch);
             if (self.clock)() > deadline {
-                not_begun.push((id, Answer::NotStarted));
+                not_begun.push((id, deadline, Answer::NotStarted));
                 continue;
             }
             match self
@@ -373,6 +384,7 @@ impl Office {
                 .open(channel, id.user_id, &dispatch.destination)
             {
                 Ok(to) => {
+                    deadlines.insert(id, deadline);
                     let Dispatch {
                         message_key,
                         subject,
@@ -389,16 +401,20 @@ impl Office {
                         html,
                     });
                 }
-                Err(error) => unopened.push((id, error)),
+                Err(error) => unopened.push((id, deadline, error)),
             }
         }
         if !unopened.is_empty() {
             let failures: Vec<_> = unopened
                 .iter()
-                .map(|(id, error)| (id.user_id, *error))
+                .map(|(id, _, error)| (id.user_id, *error))
                 .collect();
             let answer = self.opening.judge(channel, &failures);
-            not_begun.extend(unopened.into_iter().map(|(id, _)| (id, answer.clone())));
+            not_begun.extend(
+                unopened
+                    .into_iter()
+                    .map(|(id, deadline, _)| (id, deadline, answer.clone())),
+            );
         }
         if !not_begun.is_empty() {
             self.finish(channel, shard, &post, not_begun, None);
@@ -416,7 +432,13 @@ impl Office {
         let ids = messages.iter().map(|message| message.id).collect();
         let reply = Reply::new(ids, Answer::NoAnswer("call-abandoned"), move |answers| {
             let took = office.monotonic.read().saturating_sub(began);
-            office.finish(channel, shard, &post, answers, Some(took));
+            office.finish(
+                channel,
+                shard,
+                &post,
+                dated(&deadlines, answers),
+                Some(took),
+            );
         });
         provider.call(messages, Arc::new(reply));
     }
@@ -427,37 +449,39 @@ impl Office {
         channel: Channel,
         shard: Shard,
         post: &Weak<dyn Post>,
-        answers: Vec<(CallId, Answer)>,
+        answers: Vec<Ended>,
         took: Option<Duration>,
     ) {
         self.stats
-            .answered(channel, answers.iter().map(|(_, answer)| answer), took);
+            .answered(channel, answers.iter().map(|(.., answer)| answer), took);
         let ended = answers.len();
         self.deliver(shard, post, answers);
         self.lane(channel).flow.ended(ended);
         self.grant(channel);
     }
 
-    fn deliver(&self, shard: Shard, post: &Weak<dyn Post>, answers: Vec<(CallId, Answer)>) {
+    fn deliver(&self, shard: Shard, post: &Weak<dyn Post>, answers: Vec<Ended>) {
         match post.upgrade() {
             Some(post) => {
                 post.post(
                     answers
                         .into_iter()
-                        .map(|(id, answer)| (shard, Completion::Answered(id, answer)))
+                        .map(|(id, deadline, answer)| {
+                            (shard, Completion::Answered(id, deadline, answer))
+                        })
                         .collect(),
                 );
             }
             // its worker has ended: the grace was over
             None => answers
                 .into_iter()
-                .for_each(|(id, answer)| self.receipt(shard, id, answer)),
+                .for_each(|(id, deadline, answer)| self.receipt(shard, id, deadline, answer)),
         }
     }
 
-    fn receipt(&self, shard: Shard, id: CallId, answer: Answer) {
+    fn receipt(&self, shard: Shard, id: CallId, deadline: Timestamp, answer: Answer) {
         if matches!(answer, Answer::Accepted { .. } | Answer::Refused(_)) {
-            (self.receipts)(shard, id, answer);
+            (self.receipts)(shard, id, deadline, answer);
         }
     }
 
@@ -466,14 +490,16 @@ impl Office {
         channel: Channel,
         shard: Shard,
         post: &Weak<dyn Post>,
-        questions: Vec<CallId>,
+        questions: Vec<(CallId, Timestamp)>,
     ) {
         let Some(provider) = self.providers.get(channel.index()) else {
             return;
         };
         let (office, post) = (Arc::clone(self), Weak::clone(post));
+        let ids: Vec<CallId> = questions.iter().map(|(id, _)| *id).collect();
+        let deadlines: HashMap<_, _> = questions.into_iter().collect();
         let reply = Reply::new(
-            questions.clone(),
+            ids.clone(),
             Word::Unclear,
             move |words: Vec<(CallId, Word)>| {
                 office
@@ -482,15 +508,17 @@ impl Office {
                 // a word that nobody hears is asked for again by the shard's new owner
                 if let Some(post) = post.upgrade() {
                     post.post(
-                        words
+                        dated(&deadlines, words)
                             .into_iter()
-                            .map(|(id, word)| (shard, Completion::Asked(id, word)))
+                            .map(|(id, deadline, word)| {
+                                (shard, Completion::Asked(id, deadline, word))
+                            })
                             .collect(),
                     );
                 }
             },
         );
-        provider.ask(questions, Arc::new(reply));
+        provider.ask(ids, Arc::new(reply));
     }
 
     /// Gives out permits, and sees to it that somebody comes back when the next thing is due.
@@ -533,6 +561,17 @@ impl Office {
         self.begin(channel, due);
         self.grant(channel);
     }
+}
+
+/// What was said, each with the deadline of the call that it is about. A provider speaks only of
+/// what it was given.
+fn dated<T>(
+    deadlines: &HashMap<CallId, Timestamp>,
+    said: Vec<(CallId, T)>,
+) -> Vec<(CallId, Timestamp, T)> {
+    said.into_iter()
+        .filter_map(|(id, said)| Some((id, *deadlines.get(&id)?, said)))
+        .collect()
 }
 
 impl Lane {

@@ -307,7 +307,7 @@ fn send(
         for effect in std::mem::take(&mut effects) {
             let completion = match effect {
                 Effect::AskPermits(channel, count) => Completion::Permits(channel, count),
-                Effect::Call(dispatch, _) => {
+                Effect::Call(dispatch, deadline_at) => {
                     let id = CallId::of(&dispatch);
                     let purpose = Purpose::destination(dispatch.channel);
                     ring.open(purpose, dispatch.user_id, &dispatch.destination)?;
@@ -315,6 +315,7 @@ fn send(
                         (dispatch.message_key.draw() as f64) < FAILURE_RATE * u64::MAX as f64;
                     Completion::Answered(
                         id,
+                        deadline_at,
                         if refused {
                             Answer::Refused("simulated")
                         } else {
@@ -324,7 +325,7 @@ fn send(
                         },
                     )
                 }
-                Effect::ReturnPermits(..) | Effect::Ask(_) => continue,
+                Effect::ReturnPermits(..) | Effect::Ask(..) => continue,
             };
             let mut scope = gate::Scope {
                 table: states,

@@ -24,8 +24,9 @@
 //! and waits for its repeat. A reason on it: an earlier call of its key is in doubt.
 //!
 //! # What is asked of the world
-//! The answer to a call comes before its deadline and the channel's grace have passed, and that to
-//! a question within the grace; later ones are of use only if they say that the message was taken.
+//! A call has ended when its deadline and the channel's grace have passed. Its answer may come later
+//! all the same, and so may that to a question: what is not about the last intent of its key is of
+//! use only if it says that the message was taken.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -80,8 +81,8 @@ pub enum Effect {
     ReturnPermits(Channel, usize),
     /// One call, unless the deadline has passed.
     Call(Box<Dispatch>, Timestamp),
-    /// The provider's word on a key.
-    Ask(CallId),
+    /// The provider's word on the call with this deadline.
+    Ask(CallId, Timestamp),
 }
 
 /// Which call.
@@ -130,10 +131,10 @@ impl CallId {
 pub enum Completion {
     /// Permits for so many calls.
     Permits(Channel, usize),
-    /// How a call went.
-    Answered(CallId, Answer),
-    /// What the provider says of a key.
-    Asked(CallId, Word),
+    /// How the call with this deadline went: the deadline tells the calls of a key apart.
+    Answered(CallId, Timestamp, Answer),
+    /// What the provider says of the call with this deadline.
+    Asked(CallId, Timestamp, Word),
 }
 
 /// How a call went. The words for why are of a fixed list.
@@ -550,8 +551,10 @@ impl Gate {
     ) -> Result<(), OperatorError> {
         match completion {
             Completion::Permits(channel, count) => self.on_permits(channel, count, scope),
-            Completion::Answered(id, answer) => self.on_answer(id, answer, scope),
-            Completion::Asked(id, word) => self.on_word(id, word, scope),
+            Completion::Answered(id, deadline_at, answer) => {
+                self.on_answer(id, deadline_at, answer, scope)
+            }
+            Completion::Asked(id, deadline_at, word) => self.on_word(id, deadline_at, word, scope),
         }
     }
 
@@ -790,6 +793,7 @@ impl Gate {
     fn on_answer(
         &mut self,
         id: CallId,
+        deadline_at: Timestamp,
         answer: Answer,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
@@ -811,7 +815,8 @@ impl Gate {
                 tracked.stage,
                 Stage::Waiting | Stage::Asking | Stage::Resting(_, Then::Repeat)
             )
-        }) {
+        }) || !self.is_last_call(id, deadline_at, scope)?
+        {
             // the call that it is of was decided on
             self.counts.dropped += 1;
             return Ok(());
@@ -962,9 +967,24 @@ impl Gate {
         self.rest(id, until, then);
     }
 
+    /// Whether no intent of a call's key was written since its own. An answer can come later than
+    /// it should (a step that takes long to commit), and must not be taken for that of a repeat
+    /// that is on the line.
+    fn is_last_call(
+        &mut self,
+        id: CallId,
+        deadline_at: Timestamp,
+        scope: &mut Scope<'_>,
+    ) -> Result<bool, OperatorError> {
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
+        let kind = kind_state(&mut state, id.kind, scope.now);
+        Ok(open_call(kind, id).is_some_and(|call| call.deadline_at == deadline_at))
+    }
+
     fn on_word(
         &mut self,
         id: CallId,
+        deadline_at: Timestamp,
         word: Word,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
@@ -985,6 +1005,7 @@ impl Gate {
             .tracked
             .get(&id)
             .is_some_and(|tracked| matches!(tracked.stage, Stage::Asking))
+            || !self.is_last_call(id, deadline_at, scope)?
         {
             // asked by an earlier incarnation: a call may have been made since
             return Ok(());
@@ -1022,10 +1043,11 @@ impl Gate {
                 Ok(())
             }
             Doubt::Ask => {
+                let deadline_at = call.deadline_at;
                 if let Some(tracked) = self.tracked.get_mut(&id) {
                     tracked.stage = Stage::Asking;
                     self.calling += 1;
-                    scope.effects.push(Effect::Ask(id));
+                    scope.effects.push(Effect::Ask(id, deadline_at));
                 }
                 Ok(())
             }

@@ -118,7 +118,7 @@ impl Bench {
                     assert_eq!(deadline, self.now.plus_ms(400));
                     self.calls += 1;
                 }
-                Effect::Ask(_) => self.questions += 1,
+                Effect::Ask(..) => self.questions += 1,
                 Effect::ReturnPermits(_, count) => self.returned += count,
                 Effect::AskPermits(..) => {}
             }
@@ -141,7 +141,28 @@ impl Bench {
     }
 
     fn answers(&mut self, id: CallId, answer: Answer) -> &mut Self {
-        self.hears(Completion::Answered(id, answer))
+        let deadline_at = self.deadline_at(id);
+        self.hears(Completion::Answered(id, deadline_at, answer))
+    }
+
+    /// The provider answers the question about the last call of a key.
+    fn is_told_by_key(&mut self, id: CallId, word: Word) -> &mut Self {
+        let deadline_at = self.deadline_at(id);
+        self.hears(Completion::Asked(id, deadline_at, word))
+    }
+
+    /// The deadline of the last intent of a key.
+    fn deadline_at(&self, id: CallId) -> Timestamp {
+        let state = self
+            .table
+            .get(format!("{}/{}", id.user_id, id.period).as_bytes());
+        let state: Option<SendState> = state.map(|bytes| codec::decode(bytes).unwrap());
+        state
+            .iter()
+            .flat_map(|state| &state.kinds)
+            .flat_map(|kind| &kind.calls)
+            .find(|call| (call.version, call.channel) == (id.version, id.channel))
+            .map_or(self.now, |call| call.deadline_at)
     }
 
     fn passes(&mut self, ms: i64) -> &mut Self {
@@ -412,11 +433,11 @@ fn a_question_that_was_answered_before_does_not_start_a_second_call() {
         .restart()
         .reads(id(1))
         .passes(0)
-        .hears(Completion::Asked(id(1), Word::NotTaken))
+        .is_told_by_key(id(1), Word::NotTaken)
         .permits(1);
     assert_eq!((bench.questions, bench.calls), (2, 2));
     bench
-        .hears(Completion::Asked(id(1), Word::NotTaken))
+        .is_told_by_key(id(1), Word::NotTaken)
         .passes(0)
         .permits(1);
     assert_eq!(bench.calls, 2);
@@ -441,7 +462,7 @@ fn a_receipt_of_an_earlier_call_does_not_speak_for_the_one_after_it() {
         .restart()
         .reads(id(1))
         .passes(1_400)
-        .hears(Completion::Asked(id(1), Word::NotTaken))
+        .is_told_by_key(id(1), Word::NotTaken)
         .permits(1);
     bench.answers(id(1), Answer::NoAnswer("timeout"));
     let second = std::mem::replace(&mut bench.now, first);

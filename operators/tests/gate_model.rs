@@ -38,6 +38,16 @@ proptest! {
     }
 }
 
+#[test]
+fn a_late_answer_is_not_taken_for_that_of_a_repeat_on_the_line() {
+    let doubt = Doubt::Repeat {
+        window_ms: 2_000_000,
+    };
+    // the step that began the first call took longer to commit than the call had
+    let world = World::new(5_631_132_559_947_809_058, doubt, Sabotage::None);
+    assert!(world.live(STEPS).is_ok());
+}
+
 /// Whether any of many runs of a broken protocol is found out.
 fn is_found_out(doubt: Doubt, sabotage: Sabotage) -> bool {
     (0..400).any(|seed| World::new(seed, doubt, sabotage).live(STEPS).is_err())

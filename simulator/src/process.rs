@@ -418,7 +418,9 @@ impl Making<'_> {
             Arc::clone(&self.keys),
             clock,
             Timekeeping::new(elapsed, Box::new(later)),
-            Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
+            Box::new(move |shard, id, deadline, answer| {
+                receipts.write(shard, id, deadline, answer);
+            }),
         )
     }
 }
@@ -483,7 +485,7 @@ struct Receipts {
 }
 
 impl Receipts {
-    fn write(&self, shard: Shard, id: CallId, answer: Answer) {
+    fn write(&self, shard: Shard, id: CallId, deadline: Timestamp, answer: Answer) {
         let (outcome, provider_message_id) = match answer {
             Answer::Accepted {
                 provider_message_id,
@@ -502,7 +504,7 @@ impl Receipts {
             reason: Some(LATE_ANSWER.to_owned()),
             attempts: 1,
             provider_message_id,
-            updated_at: self.vitals.now(&self.scene),
+            updated_at: self.vitals.now(&self.scene).min(deadline),
         };
         let mut value = Vec::new();
         if self

@@ -10,10 +10,10 @@ use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate, LATE_ANSWER};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_operators::windows::WindowRule;
-use sealpost_schemas::Channel;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
+use sealpost_schemas::{Channel, Timestamp};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Durability, Log, Write};
 use sealpost_topology::runtime::{RunningStage, is_drained, start};
@@ -377,7 +377,9 @@ impl Shell<'_> {
             Arc::clone(&self.keys),
             wall_clock,
             runtime.handle().clone(),
-            Box::new(move |shard, id, answer| receipts.write(shard, id, answer)),
+            Box::new(move |shard, id, deadline, answer| {
+                receipts.write(shard, id, deadline, answer)
+            }),
         ));
         let (keys, metrics) = (Arc::clone(&self.keys), Arc::clone(&self.metrics));
         let values = self.deployment.values.clone();
@@ -485,7 +487,7 @@ struct Receipts {
 }
 
 impl Receipts {
-    fn write(&self, shard: Shard, id: CallId, answer: Answer) {
+    fn write(&self, shard: Shard, id: CallId, deadline: Timestamp, answer: Answer) {
         let (outcome, provider_message_id) = match answer {
             Answer::Accepted {
                 provider_message_id,
@@ -505,7 +507,9 @@ impl Receipts {
             reason: Some(LATE_ANSWER.to_owned()),
             attempts: 1,
             provider_message_id,
-            updated_at: now(),
+            // an answer that is later than its call could last must not count as one to a repeat,
+            // whose intent is later than the deadline of the call before it
+            updated_at: now().min(deadline),
         };
         let mut value = Vec::new();
         let written = self

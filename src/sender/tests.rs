@@ -51,6 +51,9 @@ impl Mailbox {
     }
 }
 
+/// Of an intent, where it matters only that it comes back.
+const DEADLINE: Timestamp = Timestamp(7);
+
 /// Calls that went out together, and the way back.
 type Batch = (Vec<Message>, Arc<Reply<Answer>>);
 
@@ -121,7 +124,7 @@ fn scene(in_flight_max: usize, rate_per_second: Option<u32>) -> Scene {
         Arc::new(ring("right").restricted_to(&[KeyPurpose::Destination])),
         Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
         Timekeeping::system(runtime.handle().clone()),
-        Box::new(move |shard, id, answer| heard.lock().unwrap().push((shard, id, answer))),
+        Box::new(move |shard, id, _, answer| heard.lock().unwrap().push((shard, id, answer))),
     );
     Scene {
         sender,
@@ -220,7 +223,7 @@ impl Scene {
 
     fn answers(&self) -> Vec<(CallId, Answer)> {
         let answer = |completion| match completion {
-            Completion::Answered(id, answer) => (id, answer),
+            Completion::Answered(id, _, answer) => (id, answer),
             other => panic!("{other:?}"),
         };
         self.mailbox.take().into_iter().map(answer).collect()
@@ -296,7 +299,7 @@ fn a_slot_is_free_again_however_the_call_ended() {
         let (_, reply) = scene.called().pop().unwrap();
         reply.answer(vec![(id(1), answer.clone())]);
         let arrived = scene.mailbox.take();
-        assert!(matches!(&arrived[0], Completion::Answered(_, given) if *given == answer));
+        assert!(matches!(&arrived[0], Completion::Answered(_, _, given) if *given == answer));
         assert!(matches!(arrived[1], Completion::Permits(Channel::Email, 1)));
     }
 }
@@ -381,7 +384,7 @@ fn every_call_is_made_once_and_every_permit_granted_under_a_rate() {
                     next += permits as u64;
                     scene.serve(calls);
                 }
-                Completion::Answered(id, _) => answered.push(id.user_id.get()),
+                Completion::Answered(id, ..) => answered.push(id.user_id.get()),
                 Completion::Asked(..) => panic!("nothing was asked"),
             }
             assert!(scene.slots_taken() <= 7);
@@ -540,16 +543,19 @@ fn an_orphaned_answer_or_word_becomes_a_receipt_if_it_decides_something() {
     let accepted = Answer::Accepted {
         provider_message_id: None,
     };
-    scene
-        .sender
-        .orphan(SHARD, Completion::Answered(id(1), accepted.clone()));
-    scene
-        .sender
-        .orphan(SHARD, Completion::Answered(id(2), Answer::NotStarted));
+    scene.sender.orphan(
+        SHARD,
+        Completion::Answered(id(1), DEADLINE, accepted.clone()),
+    );
+    scene.sender.orphan(
+        SHARD,
+        Completion::Answered(id(2), DEADLINE, Answer::NotStarted),
+    );
     scene.sender.orphan(
         SHARD,
         Completion::Asked(
             id(3),
+            DEADLINE,
             Word::Taken {
                 provider_message_id: None,
             },
@@ -557,7 +563,7 @@ fn an_orphaned_answer_or_word_becomes_a_receipt_if_it_decides_something() {
     );
     scene
         .sender
-        .orphan(SHARD, Completion::Asked(id(4), Word::NotTaken));
+        .orphan(SHARD, Completion::Asked(id(4), DEADLINE, Word::NotTaken));
     let expected = vec![(SHARD, id(1), accepted.clone()), (SHARD, id(3), accepted)];
     assert_eq!(*scene.receipts.lock().unwrap(), expected);
 }
@@ -565,11 +571,14 @@ fn an_orphaned_answer_or_word_becomes_a_receipt_if_it_decides_something() {
 #[test]
 fn a_question_is_answered_to_the_shard_that_asked() {
     let scene = scene(10, None);
-    scene.serve(vec![Effect::Ask(id(1)), Effect::Ask(id(2))]);
+    scene.serve(vec![
+        Effect::Ask(id(1), DEADLINE),
+        Effect::Ask(id(2), DEADLINE),
+    ]);
     let arrived = scene.mailbox.wait();
     assert_eq!(arrived.len(), 2);
     assert!(arrived.iter().all(|(shard, completion)| {
-        *shard == SHARD && matches!(completion, Completion::Asked(_, Word::NotTaken))
+        *shard == SHARD && matches!(completion, Completion::Asked(_, DEADLINE, Word::NotTaken))
     }));
     assert_eq!(scene.sender.snapshot(Channel::Email).words, [0, 2, 0]);
 }

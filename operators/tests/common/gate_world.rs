@@ -106,7 +106,7 @@ pub(crate) struct World {
     completions: Vec<Completion>,
     permits: [usize; Channel::ALL.len()],
     lines: Vec<Line>,
-    questions: Vec<(Timestamp, CallId)>,
+    questions: Vec<(Timestamp, CallId, Timestamp)>,
     /// Who was sent what, and when: the provider's own book.
     ledger: Vec<(CallId, Timestamp)>,
     called: Vec<CallId>,
@@ -429,7 +429,7 @@ impl World {
                         process: self.process,
                     });
                 }
-                Effect::Ask(id) => {
+                Effect::Ask(id, deadline) => {
                     let may_be_taken = |line: &Line| {
                         line.id == id && (line.started.is_some() || self.now < line.deadline)
                     };
@@ -437,7 +437,7 @@ impl World {
                         self.violate(format!("asked for {id:?} while its call was on the line"));
                     }
                     let wait = self.ms(GRACE_MS / 2);
-                    self.questions.push((self.now.plus_ms(wait), id));
+                    self.questions.push((self.now.plus_ms(wait), id, deadline));
                 }
             }
         }
@@ -461,7 +461,7 @@ impl World {
                 .questions
                 .iter()
                 .enumerate()
-                .map(|(place, (at, _))| (*at, place))
+                .map(|(place, (at, ..))| (*at, place))
                 .min();
             match (line, question) {
                 (Some((at, place)), other)
@@ -472,8 +472,8 @@ impl World {
                 }
                 (_, Some((at, place))) if at <= until => {
                     self.now = self.now.max(at);
-                    let (_, id) = self.questions.swap_remove(place);
-                    self.answer_question(id);
+                    let (_, id, deadline) = self.questions.swap_remove(place);
+                    self.answer_question(id, deadline);
                 }
                 _ => break,
             }
@@ -494,7 +494,7 @@ impl World {
                 self.lines.swap_remove(place);
                 if process == self.process {
                     self.completions
-                        .push(Completion::Answered(id, Answer::NotStarted));
+                        .push(Completion::Answered(id, deadline, Answer::NotStarted));
                 }
             }
             None => self.start(place),
@@ -509,7 +509,7 @@ impl World {
                 let Some(Started { answer, .. }) = self.lines.swap_remove(place).started else {
                     return;
                 };
-                self.answered(id, answer, process);
+                self.answered(id, deadline, answer, process);
             }
         }
     }
@@ -580,9 +580,10 @@ impl World {
         self.ledger.push((id, self.now));
     }
 
-    fn answered(&mut self, id: CallId, answer: Answer, process: usize) {
+    fn answered(&mut self, id: CallId, deadline: Timestamp, answer: Answer, process: usize) {
         if process == self.process {
-            self.completions.push(Completion::Answered(id, answer));
+            self.completions
+                .push(Completion::Answered(id, deadline, answer));
             return;
         }
         self.seen.late_answers += 1;
@@ -609,7 +610,7 @@ impl World {
         }
     }
 
-    fn answer_question(&mut self, id: CallId) {
+    fn answer_question(&mut self, id: CallId, deadline: Timestamp) {
         let word = if self.stormy && self.one_in(4) {
             Word::Unclear
         } else if self.ledger.iter().any(|(taken, _)| *taken == id) {
@@ -619,7 +620,7 @@ impl World {
         } else {
             Word::NotTaken
         };
-        self.completions.push(Completion::Asked(id, word));
+        self.completions.push(Completion::Asked(id, deadline, word));
     }
 
     fn route_to(&mut self, id: u64, version: Version, place: usize) {
