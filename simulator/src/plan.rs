@@ -145,7 +145,7 @@ impl Plan {
         Self {
             seed,
             users: 1 + draw.below(8),
-            moments: 100 + draw.below(500) as u32,
+            moments: 150 + draw.below(650) as u32,
             partitions: 1 + draw.below(3) as u32,
             processes: 1 + draw.place(3),
             workers: 1 + draw.place(2),

@@ -154,10 +154,17 @@ impl Log for Wire {
         if *topic == self.topics.send_state && self.scene.is_sabotaged(Canary::ForgetsSendState) {
             return Ok(());
         }
-        let forgets_events =
-            *topic == self.topics.settle_accounts && self.scene.is_sabotaged(Canary::ForgetsEvents);
+        let forgets =
+            |canary| *topic == self.topics.settle_accounts && self.scene.is_sabotaged(canary);
+        let forgets_events = forgets(Canary::ForgetsEvents);
+        let forgets_refusals = forgets(Canary::ReplaysRefused);
         self.log.restore(topic, shard, &mut |key, value| {
-            if !(forgets_events && key.first() == Some(&b'e')) {
+            let forgotten = match key.first() {
+                Some(b'e') => forgets_events,
+                Some(b'm') => forgets_refusals,
+                _ => false,
+            };
+            if !forgotten {
                 see(key, value);
             }
         })

@@ -609,7 +609,7 @@ impl World {
         let closed: Vec<_> = self.closed.iter().copied().collect();
         let period = (!closed.is_empty()).then(|| *self.draw.pick(&closed));
         let action = match (what, period) {
-            (0 | 1, _) if !self.to_close.is_empty() => {
+            (0..=3, _) if !self.to_close.is_empty() => {
                 let period = *self.draw.pick(&self.to_close);
                 return self.close(period);
             }

@@ -549,3 +549,6 @@ fn stopped(spec: &StageSpec, shard: Shard, error: ProcessError) -> WorkerError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
