@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sealpost::books::{Books, send_states};
-use sealpost::deployment::{Deployment, template_sources};
+use sealpost::deployment::Deployment;
 use sealpost_operators::render::TemplateSet;
 use sealpost_schemas::record::{
     Action, Apply, Close, Command, Policy, PolicySet, Resolution, Resolve, Retry, SendState, State,
@@ -40,7 +40,7 @@ impl Operator {
     /// An operator of a deployment over the same log.
     #[must_use]
     pub fn new(scene: Arc<Scene>, log: MemoryLog, deployment: Deployment) -> Self {
-        let templates = template_sources();
+        let templates = TemplateSet::built_in_sources();
         let template_digest = TemplateSet::digest_of(&templates);
         let draw = Draw::of(scene.plan.seed, "operator");
         Self {
