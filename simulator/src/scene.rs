@@ -41,6 +41,9 @@ pub enum Event {
     Start(usize),
 }
 
+/// What is due, by time and the order in which it was asked for; and how much ever was.
+type Agenda = (BTreeMap<(i64, u64), Event>, u64);
+
 /// Whether anything still goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weather {
@@ -62,7 +65,7 @@ pub struct Scene {
     pub marks: Marks,
     now_us: AtomicI64,
     storm: AtomicBool,
-    due: Mutex<(BTreeMap<(i64, u64), Event>, u64)>,
+    due: Mutex<Agenda>,
     violation: Mutex<Option<String>>,
     slow_read: Mutex<Draw>,
     looks: Mutex<Draw>,

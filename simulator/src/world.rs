@@ -421,16 +421,8 @@ impl World {
                 self.site.desk.trouble(channel, fault, until);
             }
             Fault::ClockJump => self.jump(coin),
-            Fault::Replay => {
-                if number == 1 {
-                    self.replay()?;
-                }
-            }
-            Fault::Rotate => {
-                if number <= 2 {
-                    self.rotate()?;
-                }
-            }
+            Fault::Replay if number == 1 => self.replay()?,
+            Fault::Rotate if number <= 2 => self.rotate()?,
             Fault::Compact => {
                 scene.reach(Mark::Compacted);
                 self.hunt()?;
