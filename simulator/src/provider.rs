@@ -366,10 +366,13 @@ impl Desk {
         let scene = &self.scene;
         scene.say(format_args!("p{} asks for {}", vitals.number, show(&id)));
         let mut book = self.book();
-        if book
-            .lines
-            .values()
-            .any(|line| line.id == id && line.undecided && line.takes)
+        // one that was shut out and does not know it yet may ask: what it makes of the answer it
+        // can write nowhere
+        if !vitals.is_evicted()
+            && book
+                .lines
+                .values()
+                .any(|line| line.id == id && line.undecided && line.takes)
         {
             scene.violate(format_args!(
                 "{} was asked for while its call was on the line",

@@ -182,6 +182,9 @@ impl Log for Wire {
 
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {
         let inner = self.log.join(group, topics)?;
+        if *group == self.topics.group("send") {
+            self.vitals.set_evicted(false);
+        }
         Ok(Box::new(Seat {
             seat: self.seats.take(group, self.vitals.number),
             inner,
@@ -271,6 +274,9 @@ impl Member for Seat {
             // a broker's client joins again by itself
             self.inner = self.log.join(&self.group, &self.inputs)?;
             self.seat = self.seats.take(&self.group, self.vitals.number);
+            if self.group == self.topics.group("send") {
+                self.vitals.set_evicted(false);
+            }
             changes.extend(self.inner.poll(Duration::ZERO)?);
         }
         Ok(changes)
