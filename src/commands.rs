@@ -14,6 +14,8 @@ mod retry;
 mod run;
 mod seed;
 mod status;
+mod suppress;
+mod template;
 mod topics;
 
 use std::io::Write as _;
@@ -94,6 +96,12 @@ enum Command {
         #[arg(long, value_name = "FILE.parquet")]
         out: PathBuf,
     },
+    /// Addresses that nothing is sent to
+    #[command(subcommand)]
+    Suppress(suppress::Command),
+    /// The message templates
+    #[command(subcommand)]
+    Template(template::Command),
     /// What was refused
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
@@ -173,6 +181,8 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Resolve(arguments) => resolve::execute(&scene, &arguments),
         Command::Status { period, user } => status::execute(&scene, period, user),
         Command::Export { period, out } => export::execute(&scene, period, &out),
+        Command::Suppress(command) => suppress::execute(&scene, &command),
+        Command::Template(command) => template::execute(&scene, &command),
         Command::DeadLetters(command) => dead_letters::execute(&scene, &command),
         Command::Replay(arguments) => replay::execute(&scene, &arguments),
         Command::Repartition(arguments) => repartition::execute(&scene, &arguments),

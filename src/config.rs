@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use crate::provider::http::settings::ProviderHttpConfig;
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
+pub use crate::templates::{TemplatesConfig, TextMessageKind};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Config {
     pub keys: KeysConfig,
     /// The tariff catalogue.
     pub catalog: CatalogConfig,
+    /// The message templates.
+    pub templates: TemplatesConfig,
     /// The channel order.
     pub policy: PolicyConfig,
     /// Each channel's provider and limits.
@@ -47,6 +50,7 @@ impl Default for Config {
             schema_registry: None,
             keys: KeysConfig::default(),
             catalog: CatalogConfig::default(),
+            templates: TemplatesConfig::default(),
             policy: PolicyConfig::default(),
             channels: BTreeMap::new(),
             windows: WindowsConfig::default(),
@@ -265,6 +269,10 @@ pub struct ChannelConfig {
     pub failure_rate: f64,
     /// Simulated: whether its ledger can be asked by key.
     pub can_be_asked: bool,
+    /// For sms: whether text messages are short ones only, or long ones where they must be.
+    pub kind: Option<TextMessageKind>,
+    /// The longest message, in what the channel counts.
+    pub size_max: Option<usize>,
     /// `[channels.NAME.http]`
     pub http: Option<ProviderHttpConfig>,
 }
@@ -283,6 +291,8 @@ impl Default for ChannelConfig {
             latency_ms: 0,
             failure_rate: 0.0,
             can_be_asked: true,
+            kind: None,
+            size_max: None,
             http: None,
         }
     }
@@ -365,6 +375,8 @@ impl Config {
         if let Some(folder) = file.and_then(Path::parent) {
             config.keys.file = folder.join(&config.keys.file);
             config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
+            let templates = &mut config.templates.directory;
+            *templates = templates.take().map(|directory| folder.join(directory));
             for http in config
                 .channels
                 .values_mut()
@@ -419,6 +431,8 @@ impl Config {
             if let Some(http) = &settings.http {
                 http.check(*channel)?;
             }
+            crate::templates::check_limits(*channel, settings.kind, settings.size_max)
+                .map_err(anyhow::Error::msg)?;
             if settings.rate_per_second == Some(0) {
                 bail!(
                     "channels.{channel}.rate_per_second must be at least 1; leave it out for no limit"

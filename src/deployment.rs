@@ -1,10 +1,9 @@
-//! A deployment as one process sees it: configuration, log, keys, catalogue, templates.
+//! A deployment as one process sees it: configuration, log, keys, catalogue.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use sealpost_operators::render::TemplateSet;
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::codec::CodecError;
 use sealpost_schemas::key_ring::KeyRing;
@@ -338,10 +337,4 @@ pub fn catalog(config: &Config) -> Result<Catalog> {
     })?;
     Catalog::from_toml(&text)
         .map_err(|error| usage(anyhow::Error::new(error).context(file.display().to_string())))
-}
-
-/// The templates' sources: those that are built in.
-#[must_use]
-pub fn template_sources() -> std::collections::BTreeMap<String, String> {
-    TemplateSet::built_in_sources()
 }

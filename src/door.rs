@@ -19,6 +19,7 @@ mod input;
 mod ndjson;
 mod row;
 mod subscriber;
+mod suppression;
 mod usage;
 mod window;
 
@@ -29,6 +30,7 @@ use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use sealpost_schemas::UserId;
 use sealpost_schemas::key_ring::{KeyRing, SealError};
+use sealpost_schemas::sealed::KeyPurpose;
 use zeroize::Zeroizing;
 
 use self::columnar::Footer;
@@ -82,14 +84,18 @@ impl<'a> Door<'a> {
     }
 
     /// Checks that every key is there that reading these inputs needs: `destination`, `profile`
-    /// and `match` where there is plaintext, else none.
+    /// and `match` where there is plaintext (`match` alone for addresses to suppress), else none.
     ///
     /// # Errors
     /// [`DoorError::Keys`] with the first input that lacks one.
     pub fn check_keys(&self, inputs: &[Input]) -> Result<(), DoorError> {
         for input in inputs.iter().filter(|input| input.has_plaintext()) {
+            let needed: &[KeyPurpose] = match input.kind() {
+                InputKind::Suppressions => &[KeyPurpose::Match],
+                InputKind::Subscribers | InputKind::Usage => &KEYS_NEEDED,
+            };
             self.key_ring
-                .require(&KEYS_NEEDED)
+                .require(needed)
                 .map_err(|source| DoorError::Keys {
                     path: input.path().to_path_buf(),
                     source,
@@ -138,7 +144,11 @@ impl<'a> Door<'a> {
             let raw_json = Zeroizing::new(raw_json.to_owned());
             Row::Refused(refuse(fault, UserId::UNREADABLE, row, raw_json))
         };
-        let Ok(header) = Header::new(&names) else {
+        // what is suppressed is no row of an ingest
+        let header = Header::new(&names)
+            .ok()
+            .filter(|header| header.kind() != InputKind::Suppressions);
+        let Some(header) = header else {
             return Ok(refused(Fault::row("must have all required columns")));
         };
         match JsonRow::parse(raw_json, &header) {
@@ -155,6 +165,9 @@ impl<'a> Door<'a> {
             InputKind::Subscribers => {
                 subscriber::read(cells, header, self.key_ring).map(Row::Subscriber)
             }
+            InputKind::Suppressions => {
+                suppression::read(cells, header, self.key_ring).map(Row::Suppression)
+            }
         };
         match read {
             Ok(record) => Ok(record),
@@ -164,6 +177,15 @@ impl<'a> Door<'a> {
                 Ok(Row::Refused(refuse(fault, user, row, cells.to_json())))
             }
         }
+    }
+}
+
+/// A damaged file is the caller's to mend, a failing log is not.
+pub(crate) fn unreadable(error: anyhow::Error) -> anyhow::Error {
+    if error.downcast_ref::<DoorError>().is_some() {
+        crate::usage_error::UsageError(format!("{error:#}")).into()
+    } else {
+        error
     }
 }
 

@@ -18,5 +18,7 @@ pub mod registry;
 pub mod seed;
 pub mod sender;
 pub mod stages;
+pub mod suppressions;
+pub mod templates;
 pub mod topics;
 pub mod usage_error;

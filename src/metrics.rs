@@ -103,6 +103,8 @@ impl Metrics {
         event("held", counts.held);
         event("exhausted", counts.exhausted);
         event("unrenderable", counts.unrenderable);
+        event("channel_unfit", counts.unfit);
+        event("suppressed", counts.suppressed);
         self.dropped
             .with_label_values(&["render"])
             .inc_by(counts.replayed + counts.stale);

@@ -365,7 +365,7 @@ fn main() -> Result<()> {
             let user = match &row {
                 Row::Subscriber(subscriber) => subscriber.user_id,
                 Row::Usage(usage) => usage.user_id,
-                Row::Refused(_) => return Ok(()),
+                Row::Refused(_) | Row::Suppression(_) => return Ok(()),
             };
             let place = usize::try_from(user.get())? % threads;
             let input = inputs.get_mut(place).context("a place for every thread")?;
@@ -378,7 +378,7 @@ fn main() -> Result<()> {
                     events += 1;
                     input.usage.push(usage);
                 }
-                Row::Refused(_) => {}
+                Row::Refused(_) | Row::Suppression(_) => {}
             }
             Ok(())
         })?;

@@ -426,7 +426,8 @@ impl Gate {
         let told = (kind.state, kind.version, kind.held_until)
             == (standing, notice.version, notice.held_until);
         // a route does not come back within a round: a replay does
-        let ended = (kind.state, kind.version) == (State::Failed, notice.version);
+        let ended = matches!(kind.state, State::Failed | State::Suppressed)
+            && kind.version == notice.version;
         if shut || notice.version < kind.version || told || ended {
             self.counts.dropped += u64::from(!told);
             return Ok(());

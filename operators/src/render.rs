@@ -8,8 +8,10 @@
 //! - Only the channel at hand is rendered.
 //! - A subject is one line without control characters, and no value can begin a line anywhere:
 //!   headers and lines cannot be smuggled in by a name.
-//! - A message is never longer than its channel takes; one that would be is an error here, not
-//!   a surprise at the provider.
+//! - A message is never longer than its channel takes, and never cut: one that would be longer is
+//!   an error here, not a surprise at the provider.
+//! - A text message holds only characters that text messages have; what a value has beyond them is
+//!   replaced here, where it is counted, and not on the way.
 //!
 //! What a template may ask for, and how long each message may be, stands in
 //! `templates/README.md`.
@@ -17,7 +19,9 @@
 mod built_in;
 mod context;
 mod error;
+mod euc_kr;
 mod form;
+mod limits;
 mod sample;
 mod template_set;
 mod words;
@@ -29,6 +33,7 @@ use sealpost_schemas::Channel;
 use sealpost_schemas::record::Statement;
 
 pub use error::{RenderError, TemplateError};
+pub use limits::{Limits, NAME as LIMITS_NAME};
 pub use template_set::TemplateSet;
 
 use context::Bill;
@@ -111,14 +116,18 @@ impl TemplateSet {
         channel: Channel,
         bill: &Value,
     ) -> Result<String, RenderError> {
-        let text = self.template(name, bill)?;
+        let mut text = self.template(name, bill)?;
+        if channel == Channel::Sms {
+            text = euc_kr::with_substitutes(text);
+        }
         if text.trim_start().is_empty() {
             return Err(RenderError::Empty { name });
         }
-        Form::check_size(channel, name, &text)?;
+        Form::check_size(&self.limits, channel, name, &text)?;
         Ok(text)
     }
 
+    /// The text of one template, as it comes.
     fn template(&self, name: &'static str, bill: &Value) -> Result<String, RenderError> {
         let rendered = self
             .environment

@@ -10,6 +10,9 @@
 //!                          ▼       ▼
 //!                        Sent    Unknown ─► Sent | Failed (never another channel)
 //! ```
+//! A channel whose address is suppressed, or that cannot take the message (it is too long for it),
+//! is passed over. A route of which every address is suppressed is `Suppressed`; a retry takes it
+//! up when one of them no longer is.
 //!
 //! # Invariants
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
@@ -19,6 +22,7 @@
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
+mod suppression;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +41,7 @@ use crate::pack::{Packer, Unpacker};
 use crate::render::{Profile, TemplateSet};
 use crate::table::{History, OperatorError, Source, Table};
 use crate::windows::WindowRule;
+use suppression::Next;
 
 const ROUTE: u8 = 1;
 const POLICIES: u8 = 1;
@@ -73,6 +78,10 @@ pub struct Counts {
     pub exhausted: u64,
     /// Statements that could not be rendered.
     pub unrenderable: u64,
+    /// Channels passed over because they cannot take the message.
+    pub unfit: u64,
+    /// Routes that ended because every address is suppressed.
+    pub suppressed: u64,
 }
 
 /// Compiled templates by digest, shared by the shards of a process.
@@ -204,6 +213,11 @@ impl Route {
             tried,
             policy: policy(&mut value)?,
         })
+    }
+
+    /// Whether a round is for it, if it still has an address that may be used.
+    fn awaits(&self, version: Version) -> bool {
+        matches!(self.state, State::Failed | State::Suppressed) && self.version < version
     }
 
     fn store(&self, table: &mut dyn Table, key: RouteKey, packer: &mut Packer) {
@@ -448,6 +462,14 @@ impl Router {
                     .put(&key, &pack_retry(retry.version, &policy, running));
                 Ok(())
             }
+            Action::Suppress(suppress) => {
+                suppression::add(suppress, command.issued_at, scope.table, &mut self.packer);
+                Ok(())
+            }
+            Action::Unsuppress(unsuppress) => {
+                suppression::remove(unsuppress, scope.table);
+                Ok(())
+            }
             Action::Resolve(_) => Ok(()),
         }
     }
@@ -570,14 +592,17 @@ impl Router {
         {
             left -= 1;
             if let Some(mut route) = Route::load(scope.table, key)?
-                && route.state == State::Failed
-                && route.version < version
+                && route.awaits(version)
             {
-                route.version = version;
-                route.tried = 0;
-                route.policy = policy.clone();
                 let statement = self.statement(key, &route, scope)?;
-                self.advance(key, &mut route, &statement, None, scope)?;
+                if route.state != State::Suppressed
+                    || suppression::is_open(&policy, &statement, scope.table)
+                {
+                    route.version = version;
+                    route.tried = 0;
+                    route.policy = policy.clone();
+                    self.advance(key, &mut route, &statement, None, scope)?;
+                }
             }
             if let Some(open) = self.retrying.get_mut(&key.period) {
                 *open -= 1;
@@ -609,7 +634,7 @@ impl Router {
         self.retries.len()
     }
 
-    /// Returns how many routes it will move.
+    /// Returns how many routes it will look at.
     fn plan_retry(
         &mut self,
         table: &dyn Table,
@@ -621,8 +646,7 @@ impl Router {
         table.for_each(&mut |key, value| {
             if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
                 && key.period == period
-                && route.state == State::Failed
-                && route.version < version
+                && route.awaits(version)
             {
                 found.push((route.statement, key));
             }
@@ -691,53 +715,62 @@ impl Router {
         }
     }
 
-    /// The next thing that happens to a route: held, rendered for the next channel, or ended.
+    /// The next thing that happens to a route: held, rendered for the next channel that can take
+    /// it, or ended.
     fn advance(
         &mut self,
         key: RouteKey,
         route: &mut Route,
         statement: &Statement,
-        reason: Option<String>,
+        mut reason: Option<String>,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
         let earliest = self
             .windows
             .earliest(&statement.windows, key.period, scope.now);
-        let next = route.policy.channels.iter().copied().find_map(|channel| {
-            let destination = statement.contacts.destination(channel)?;
-            (route.tried & (1 << channel.index()) == 0).then_some((channel, destination))
-        });
-        let (standing, held_until, reason) = match next {
-            None => {
-                self.counts.exhausted += 1;
-                let none = || "no-destination".to_owned();
-                (Standing::Failed, None, Some(reason.unwrap_or_else(none)))
-            }
-            Some(_) if earliest > scope.now => {
-                self.counts.held += 1;
-                (Standing::Held, Some(earliest), Some("window".to_owned()))
-            }
-            Some((channel, destination)) => {
-                match self.dispatch(key, route, statement, channel, &destination.address)? {
-                    Ok(dispatch) => {
-                        route.state = State::Rendered(channel);
-                        route.store(scope.table, key, &mut self.packer);
-                        scope.out.push(Output::Dispatch(Box::new(dispatch)));
-                        return Ok(());
-                    }
-                    Err(reason) => {
-                        self.counts.unrenderable += 1;
-                        (Standing::Failed, None, Some(reason.to_owned()))
+        let (standing, held_until, reason) = loop {
+            match suppression::next(route, statement, scope.table) {
+                Next::Exhausted(why) => {
+                    self.counts.exhausted += 1;
+                    let reason = reason.unwrap_or_else(|| why.to_owned());
+                    break (Standing::Failed, None, reason);
+                }
+                Next::Suppressed => {
+                    self.counts.suppressed += 1;
+                    break (Standing::Suppressed, None, "suppressed".to_owned());
+                }
+                Next::Channel(..) if earliest > scope.now => {
+                    self.counts.held += 1;
+                    break (Standing::Held, Some(earliest), "window".to_owned());
+                }
+                Next::Channel(channel, destination) => {
+                    match self.dispatch(key, route, statement, channel, &destination.address)? {
+                        Ok(dispatch) => {
+                            route.state = State::Rendered(channel);
+                            route.store(scope.table, key, &mut self.packer);
+                            scope.out.push(Output::Dispatch(Box::new(dispatch)));
+                            return Ok(());
+                        }
+                        Err(Unrenderable::Here(why)) => {
+                            self.counts.unfit += 1;
+                            route.tried |= 1 << channel.index();
+                            reason = Some(why.to_owned());
+                        }
+                        Err(Unrenderable::Anywhere(why)) => {
+                            self.counts.unrenderable += 1;
+                            break (Standing::Failed, None, why.to_owned());
+                        }
                     }
                 }
             }
         };
-        route.state = match held_until {
-            Some(until) => {
+        route.state = match (standing, held_until) {
+            (_, Some(until)) => {
                 self.timers.insert((until, route.statement, key));
                 State::Held(until)
             }
-            None => State::Failed,
+            (Standing::Suppressed, None) => State::Suppressed,
+            (Standing::Held | Standing::Failed, None) => State::Failed,
         };
         route.store(scope.table, key, &mut self.packer);
         scope.out.push(Output::Notice(RouteNotice {
@@ -747,12 +780,12 @@ impl Router {
             version: route.version,
             standing,
             held_until,
-            reason,
+            reason: Some(reason),
         }));
         Ok(())
     }
 
-    /// Renders for one channel; the inner error is the word for why it cannot be.
+    /// Renders for one channel; the inner error says why it cannot be.
     fn dispatch(
         &mut self,
         key: RouteKey,
@@ -760,7 +793,7 @@ impl Router {
         statement: &Statement,
         channel: Channel,
         destination: &Sealed,
-    ) -> Result<Result<Dispatch, &'static str>, OperatorError> {
+    ) -> Result<Result<Dispatch, Unrenderable>, OperatorError> {
         let Some(templates) = self.templates.get(&statement.template_digest) else {
             return Err(OperatorError::Stop(format!(
                 "the templates {} of a statement were never seen: read `control` from its begin",
@@ -771,21 +804,22 @@ impl Router {
         let opened = self.open_profile(key.user, contacts);
         let [name, email, phone] = match opened {
             Ok(opened) => opened,
-            Err(error) => return self.misfit(&error).map(Err),
+            Err(error) => return Ok(Err(Unrenderable::Anywhere(self.misfit(&error)?))),
         };
         // borrowed from the opened values, which are wiped when they go
         let (Some(name), Some(masked_email), Some(masked_phone)) =
             (text(&name), text(&email), text(&phone))
         else {
-            return Ok(Err("profile-unreadable"));
+            return Ok(Err(Unrenderable::Anywhere("profile-unreadable")));
         };
         let profile = Profile {
             name,
             masked_email,
             masked_phone,
         };
-        let Ok(rendered) = templates.render(statement, &profile, channel) else {
-            return Ok(Err("template-failed"));
+        let rendered = match templates.render(statement, &profile, channel) {
+            Ok(rendered) => rendered,
+            Err(error) => return Ok(Err(Unrenderable::Here(error.reason()))),
         };
         self.counts.rendered += 1;
         Ok(Ok(Dispatch {
@@ -847,6 +881,14 @@ impl Router {
         }
         Ok("profile-unreadable")
     }
+}
+
+/// Why a message cannot be rendered, as a word of a fixed list.
+enum Unrenderable {
+    /// For this channel: another may take it.
+    Here(&'static str),
+    /// For no channel.
+    Anywhere(&'static str),
 }
 
 fn text(value: &Option<Plaintext>) -> Option<&str> {

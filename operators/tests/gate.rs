@@ -517,6 +517,22 @@ fn a_notice_from_before_the_end_of_a_round_does_not_open_it_again() {
 }
 
 #[test]
+fn a_notice_from_before_a_message_was_suppressed_does_not_hold_it_again() {
+    let mut bench = Bench::new(Doubt::Nothing);
+    bench.is_told(id(1), Standing::Held);
+    bench.is_told(id(1), Standing::Suppressed).restart();
+    bench.is_told(id(1), Standing::Held);
+    assert_eq!(bench.state(id(1)), State::Suppressed);
+    // the next round may
+    let next = CallId {
+        version: Version(1),
+        ..id(1)
+    };
+    bench.is_told(next, Standing::Held);
+    assert_eq!(bench.state(id(1)), State::Held);
+}
+
+#[test]
 fn a_misconfigured_channel_is_parked_and_uses_up_nothing() {
     let mut bench = Bench::new(Doubt::Nothing);
     bench.reads(id(1)).permits(1);

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use render_support::{
     LOCALES, NOBODY, PROFILE, body, line, messages, of_lines, parts, rich, with_templates,
 };
-use sealpost_operators::render::{Profile, RenderError, TemplateSet};
+use sealpost_operators::render::{LIMITS_NAME, Limits, Profile, RenderError, TemplateSet};
 use sealpost_schemas::record::{LineKind, Locale};
 use sealpost_schemas::{Channel, Period};
 
@@ -259,6 +259,29 @@ fn a_message_that_its_channel_would_not_take_is_refused() {
                 assert!(size > size_max);
             }
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_text_message_of_exactly_what_its_channel_takes_goes_and_one_byte_more_does_not() {
+    for (tail, fits) in [("가", true), ("가a", false)] {
+        // 44 syllables, two bytes each, one of them only in the extension of EUC-KR
+        let text = format!("{{{{ plan }}}}{}{tail}", "똠".repeat(43));
+        let set = with_templates(&[(LIMITS_NAME, "sms = 130\n"), ("sms.ko.txt", &text)]);
+        let mut statement = rich(Locale::Ko);
+        // 42 bytes: a character that there is not takes as many as what stands for it
+        statement.plan_name = format!("힣㈜ 1é😀₩{}", "x".repeat(33));
+        match body(&set, &statement, Channel::Sms) {
+            Ok(text) => {
+                assert!(fits && text.starts_with("힣㈜ 1???x"), "{text}");
+                assert_eq!(Limits::size(Channel::Sms, &text), 130);
+            }
+            Err(RenderError::TooLong { size, size_max, .. }) => {
+                assert!(!fits);
+                assert_eq!((size, size_max), (131, 130));
+            }
+            Err(other) => panic!("{other}"),
         }
     }
 }

@@ -10,7 +10,7 @@
 mod render_support;
 
 use render_support::{body, rich, sources_with, with_templates};
-use sealpost_operators::render::{TemplateError, TemplateSet};
+use sealpost_operators::render::{LIMITS_NAME, Limits, TemplateError, TemplateSet};
 use sealpost_schemas::Channel;
 use sealpost_schemas::record::Locale;
 
@@ -118,11 +118,11 @@ fn no_template_can_ask_for_what_is_not_masked() {
 
 #[test]
 fn a_page_that_does_not_escape_is_refused() {
-    let name = "email.en.html".to_owned();
+    let (name, line) = ("email.en.html".to_owned(), 1);
     let refusal_of = |text| refusal(&[("email.en.html", text)]);
     assert_eq!(
         refusal_of("{% autoescape false %}{{ plan }}{% endautoescape %}"),
-        TemplateError::Unescaped { name }
+        TemplateError::Unescaped { name, line }
     );
     assert!(matches!(
         refusal_of("{{ plan|safe }}"),
@@ -255,4 +255,43 @@ fn the_digest_is_blake3_over_lengths_names_and_texts() {
     }
     let digest = sealpost_schemas::Digest::of(&bytes);
     assert_eq!(TemplateSet::digest_of(&sources.into()), digest);
+}
+
+#[test]
+fn a_character_that_text_messages_do_not_have_is_refused_with_its_line() {
+    for (text, line_expected) in [
+        ("one\n{{ total }} ✅", Some(2)),
+        ("{# ₩ #}{{ total }}", Some(1)),
+        // also where no sample bill comes by
+        ("x\n\n{% if false %}é{% endif %}", Some(3)),
+        // it comes with the piece, or with the amount
+        ("{{ total_number }}{% include '_won' %}", None),
+        ("{{ total }}", None),
+    ] {
+        let refusal = refusal(&[("sms.en.txt", text), ("_won", "₩")]);
+        assert_eq!(
+            (refusal.name(), refusal.line()),
+            ("sms.en.txt", line_expected)
+        );
+        assert!(
+            matches!(refusal, TemplateError::NotInEucKr { .. }),
+            "{refusal}"
+        );
+    }
+    // other channels have every character
+    with_templates(&[("kakao.en.txt", "✅ {{ total }}")]);
+}
+
+#[test]
+fn a_limit_is_part_of_the_set_and_of_its_digest() {
+    let limits = Limits::default().with(Channel::Sms, 90);
+    let source = limits.source().unwrap();
+    let set = with_templates(&[(LIMITS_NAME, &source)]);
+    assert_eq!(set.limits(), &limits);
+    assert_eq!(TemplateSet::built_in().limits(), &Limits::default());
+    assert_ne!(set.digest(), TemplateSet::built_in().digest());
+    let changes = [(LIMITS_NAME, "sms = 90\nfax = 3\n")];
+    assert_eq!(refusal(&changes).line(), Some(2));
+    let refusal = refusal(&[(LIMITS_NAME, "sms = 20\n")]);
+    assert!(refusal.to_string().contains("bytes of EUC-KR"), "{refusal}");
 }

@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "route/suppression.rs"]
+mod suppression;
 
 use std::sync::Arc;
 
@@ -43,6 +45,11 @@ fn ring(first: u8) -> KeyRing {
     })
 }
 
+/// By what an address of somebody is matched.
+fn token(id: u64, channel: Channel) -> Digest {
+    Digest::of(format!("{id} {channel}").as_bytes())
+}
+
 struct Bench {
     keys: Arc<KeyRing>,
     router: Router,
@@ -50,6 +57,7 @@ struct Bench {
     history: MapHistory,
     statements: u64,
     now: Timestamp,
+    template_digest: Digest,
     dispatches: Vec<Dispatch>,
     notices: Vec<RouteNotice>,
 }
@@ -75,6 +83,7 @@ impl Bench {
             history: MapHistory::default(),
             statements: 0,
             now: at(NOW),
+            template_digest: TemplateSet::digest_of(&TemplateSet::built_in_sources()),
             dispatches: Vec::new(),
             notices: Vec::new(),
         }
@@ -128,7 +137,7 @@ impl Bench {
         let destinations = channels.iter().map(|channel| Destination {
             channel: *channel,
             address: seal(Purpose::destination(*channel), "where"),
-            token: Digest::of(b"token"),
+            token: token(id, *channel),
         });
         Contacts {
             name: Some(seal(Purpose::ProfileName, "홍길동")),
@@ -154,7 +163,7 @@ impl Bench {
             total_won: Won(33_000),
             usage: UsageTotals::default(),
             catalog_digest: Catalog::built_in().digest(),
-            template_digest: TemplateSet::digest_of(&TemplateSet::built_in_sources()),
+            template_digest: self.template_digest,
             locale: Locale::Ko,
             windows: Windows::default(),
             contacts: self.contacts(id, channels),

@@ -581,6 +581,12 @@ pub enum Action {
     /// An operator's word on a message in doubt.
     #[serde(alias = "sealpost.v1.Resolve")]
     Resolve(Resolve),
+    /// Send nothing to some addresses any more.
+    #[serde(alias = "sealpost.v1.Suppress")]
+    Suppress(Suppress),
+    /// Use some addresses again.
+    #[serde(alias = "sealpost.v1.Unsuppress")]
+    Unsuppress(Unsuppress),
 }
 
 /// See [`Action::Close`].
@@ -648,6 +654,64 @@ pub struct Resolve {
     pub kind: Kind,
     /// What is the case.
     pub resolution: Resolution,
+}
+
+/// Why an address is not to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuppressionReason {
+    /// What was sent there came back.
+    Bounced,
+    /// Its owner wants nothing there.
+    OptedOut,
+    /// The operator wants nothing sent there.
+    Blocked,
+}
+
+impl SuppressionReason {
+    /// All of them, in the order of their ordinals.
+    pub const ALL: [Self; 3] = [Self::Bounced, Self::OptedOut, Self::Blocked];
+
+    /// The word that commands take and show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bounced => "bounced",
+            Self::OptedOut => "opted-out",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// An address, without what it is: it is matched, never opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AddressToken {
+    /// The channel.
+    pub channel: Channel,
+    /// Keyed BLAKE3 of (channel, canonical address) under the purpose `match`.
+    pub token: Digest,
+}
+
+/// See [`Action::Suppress`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppress {
+    /// Why not; of an address that is suppressed already, from now on.
+    pub reason: SuppressionReason,
+    /// Which, at most [`Suppress::ADDRESSES_MAX`].
+    pub addresses: Vec<AddressToken>,
+}
+
+impl Suppress {
+    /// Addresses of one command: every partition has a copy of it, and each is a part of one
+    /// step. Longer lists are several commands.
+    pub const ADDRESSES_MAX: usize = 1_000;
+}
+
+/// See [`Action::Unsuppress`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsuppress {
+    /// Which, at most [`Suppress::ADDRESSES_MAX`].
+    pub addresses: Vec<AddressToken>,
 }
 
 /// Why a record was refused. The word is what `dead-letters list` shows.

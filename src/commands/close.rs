@@ -1,18 +1,20 @@
 //! `close`: the command by which a period is settled.
 
 use anyhow::Result;
-use sealpost_operators::render::TemplateSet;
 use sealpost_operators::settle::MONTHS_KEPT;
 use sealpost_schemas::Period;
 use sealpost_schemas::record::{Action, Close};
 use sealpost_topology::types::Offset;
 
 use super::Scene;
-use crate::deployment::{Deployment, catalog, template_sources};
+use crate::deployment::{Deployment, catalog};
 use crate::host::Role;
+use crate::templates;
 use crate::usage_error::UsageError;
 
 pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
+    // before anything is written
+    templates::load(&scene.config)?;
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
     let newest = deployment
         .commands()?
@@ -42,8 +44,7 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
 /// does not depend on any file.
 pub(super) fn close(deployment: &Deployment, period: Period) -> Result<String> {
     let catalog = catalog(&deployment.config)?;
-    let templates = template_sources();
-    let template_digest = TemplateSet::digest_of(&templates);
+    let templates = templates::load(&deployment.config)?;
     let offset = |offset: Offset| offset.0.cast_signed();
     deployment.command(&|usage_end, subscribers_end| {
         Action::Close(Close {
@@ -52,8 +53,8 @@ pub(super) fn close(deployment: &Deployment, period: Period) -> Result<String> {
             subscribers_end: offset(subscribers_end),
             catalog_digest: catalog.digest(),
             catalog: catalog.text().to_owned(),
-            template_digest,
-            templates: templates.clone(),
+            template_digest: templates.digest(),
+            templates: templates.sources().clone(),
             policy: deployment.config.policy(),
             time_zone: deployment.config.time_zone.clone(),
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sealpost_schemas::UserId;
 use sealpost_schemas::codec::Encoder;
 use sealpost_schemas::key_ring::KeyRing;
@@ -15,7 +15,7 @@ use sealpost_topology::types::{Shard, Topic};
 
 use super::Scene;
 use crate::deployment::{Deployment, key_ring};
-use crate::door::{Door, Input, Refused, Row, inspect};
+use crate::door::{Door, Input, InputKind, Refused, Row, inspect, unreadable};
 use crate::host::Role;
 use crate::progress::bar;
 use crate::stages::user_key;
@@ -43,6 +43,16 @@ pub(super) struct Ingested {
 pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     // everything is looked at before anything is written
     let inputs = inspect(&arguments.paths).map_err(usage)?;
+    if let Some(input) = inputs
+        .iter()
+        .find(|input| input.kind() == InputKind::Suppressions)
+    {
+        return Err(UsageError(format!(
+            "{}: holds addresses to suppress: take it in with `sealpost suppress import`",
+            input.path().display()
+        ))
+        .into());
+    }
     let ring = key_ring(&scene.config)?;
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
     let ingested = ingest(&deployment, &ring, &inputs)?;
@@ -85,6 +95,7 @@ pub(super) fn ingest(
                 Row::Subscriber(subscriber) => gathered.subscriber(&subscriber),
                 Row::Usage(usage) => gathered.usage(&usage),
                 Row::Refused(refused) => gathered.refused(&name, &refused),
+                Row::Suppression(_) => bail!("{name} holds addresses to suppress"),
             }
         });
         // what was read before a file turned out to be damaged stands; reading again is harmless
@@ -95,15 +106,6 @@ pub(super) fn ingest(
     }
     bar.finish_and_clear();
     Ok(gathered.ingested)
-}
-
-/// A damaged file is the caller's to mend, a failing log is not.
-fn unreadable(error: anyhow::Error) -> anyhow::Error {
-    if error.downcast_ref::<crate::door::DoorError>().is_some() {
-        UsageError(format!("{error:#}")).into()
-    } else {
-        error
-    }
 }
 
 /// Records on their way to the log, by topic and shard.
@@ -220,6 +222,7 @@ pub(super) fn requeue_row(
         Row::Subscriber(subscriber) => gathered.subscriber(&subscriber)?,
         Row::Usage(usage) => gathered.usage(&usage)?,
         Row::Refused(refused) => return Ok(Some(refused)),
+        Row::Suppression(_) => bail!("addresses to suppress are not ingested"),
     }
     gathered.flush()?;
     Ok(None)

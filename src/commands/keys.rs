@@ -69,10 +69,15 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             std::fs::rename(&new, file)
                 .with_context(|| format!("cannot replace {}", file.display()))?;
             let json = serde_json::json!({ "file": file, "purpose": purpose.name() });
+            let hint = if purpose == KeyPurpose::Match {
+                ": tokens made before match nothing any more, so ingest the subscribers and import the suppressed addresses again before the next close"
+            } else {
+                ""
+            };
             scene.answer(
                 &json,
                 &format!(
-                    "{} has a new primary key for {}",
+                    "{} has a new primary key for {}{hint}",
                     file.display(),
                     purpose.name()
                 ),

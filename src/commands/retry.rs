@@ -9,6 +9,7 @@ use super::Scene;
 use crate::books::Books;
 use crate::deployment::{Deployment, readable};
 use crate::host::Role;
+use crate::suppressions;
 
 pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
@@ -28,11 +29,22 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
             books.version
         );
     }
-    if books.failed == 0 {
+    let released = match books.suppressed {
+        0 => 0,
+        _ => suppressions::released(&deployment, period)?,
+    };
+    if books.failed + released == 0 {
         let json = serde_json::json!({ "period": period, "version": books.version, "failed": 0 });
         return scene.answer(
             &json,
-            &format!("nothing of {period} is failed: there is nothing to retry"),
+            &format!(
+                "nothing of {period} is failed: there is nothing to retry{}",
+                if books.suppressed > 0 {
+                    "; what is suppressed waits for `suppress remove`"
+                } else {
+                    ""
+                }
+            ),
         );
     }
     let version = books.version.next();
@@ -45,13 +57,14 @@ pub(super) fn execute(scene: &Scene, period: Period) -> Result<()> {
         })
     })?;
     let json = serde_json::json!({
-        "period": period, "version": version, "failed": books.failed, "command_id": id,
+        "period": period, "version": version, "failed": books.failed, "released": released,
+        "command_id": id,
     });
     scene.answer(
         &json,
         &format!(
             "version {version} of {period} begins: {} are sent again (command {id})",
-            books.failed
+            books.failed + released
         ),
     )
 }

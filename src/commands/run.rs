@@ -62,6 +62,11 @@ pub(super) enum Until {
 
 pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let keys = stage_keys(&key_ring(&scene.config)?, &arguments.stages)?;
+    if arguments.stages.contains(&Stage::Render) {
+        // bills are rendered by what came with their close; that the next one will be refused is
+        // better known now
+        crate::templates::load(&scene.config)?;
+    }
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Run)?;
     let until = if arguments.drain {
         Until::Drained

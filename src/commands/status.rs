@@ -183,10 +183,14 @@ fn one_user(scene: &Scene, deployment: &Deployment, period: Period, user: UserId
     for kind in state.iter().flat_map(|state| &state.kinds) {
         let _ = writeln!(
             text,
-            "  {} is {}, version {}",
+            "  {} is {}, version {}{}",
             kind.kind,
             kind.state.name(),
-            kind.version
+            kind.version,
+            kind.reason
+                .as_ref()
+                .map(|reason| format!(" ({reason})"))
+                .unwrap_or_default()
         );
         for call in &kind.calls {
             let outcome = serde_json::to_value(call.outcome)?;

@@ -35,6 +35,9 @@ pub(super) enum Column {
     SmsDigest,
     KakaoDigest,
     PushDigest,
+    Channel,
+    Address,
+    Digest,
 }
 
 /// How many columns there are.
@@ -42,7 +45,7 @@ pub(super) const COLUMNS: usize = Column::ALL.len();
 
 impl Column {
     /// All of them, in the order of their ordinals.
-    pub(super) const ALL: [Self; 32] = [
+    pub(super) const ALL: [Self; 35] = [
         Self::UserId,
         Self::EventId,
         Self::OccurredAt,
@@ -75,6 +78,9 @@ impl Column {
         Self::SmsDigest,
         Self::KakaoDigest,
         Self::PushDigest,
+        Self::Channel,
+        Self::Address,
+        Self::Digest,
     ];
 
     /// The name in a header.
@@ -112,6 +118,9 @@ impl Column {
             Self::SmsDigest => "sms_token",
             Self::KakaoDigest => "kakao_token",
             Self::PushDigest => "push_token",
+            Self::Channel => "channel",
+            Self::Address => "address",
+            Self::Digest => "token",
         }
     }
 
@@ -137,7 +146,8 @@ impl Column {
             | Self::EmailDigest
             | Self::SmsDigest
             | Self::KakaoDigest
-            | Self::PushDigest => Form::Bytes,
+            | Self::PushDigest
+            | Self::Digest => Form::Bytes,
             _ => Form::Text,
         }
     }

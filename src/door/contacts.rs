@@ -5,7 +5,7 @@ use sealpost_schemas::canonical::{canonical_email, canonical_phone};
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{Contacts, Destination};
 use sealpost_schemas::sealed::{KeyPurpose, Purpose};
-use sealpost_schemas::{Channel, UserId};
+use sealpost_schemas::{Channel, Digest, UserId};
 use zeroize::Zeroizing;
 
 /// The keys that sealing contacts needs.
@@ -83,6 +83,25 @@ pub(crate) fn seal(
             .push(destination(ring, user, Channel::Push, push_token)?);
     }
     Ok(contacts)
+}
+
+/// The token of an address, as an operator writes it, on a channel.
+///
+/// # Errors
+/// [`ContactsError`]: an address without a canonical form, or no key to match by.
+pub(crate) fn token(
+    ring: &KeyRing,
+    channel: Channel,
+    address: &str,
+) -> Result<Digest, ContactsError> {
+    let canonical = match channel {
+        Channel::Email => canonical_email(address).map_err(|_| ContactsError::Email)?,
+        Channel::Sms | Channel::Kakao => {
+            canonical_phone(address).map_err(|_| ContactsError::Phone)?
+        }
+        Channel::Push => address.trim().to_owned(),
+    };
+    Ok(ring.token(channel, &Zeroizing::new(canonical))?)
 }
 
 fn destination(

@@ -9,15 +9,18 @@ pub enum InputKind {
     Subscribers,
     /// Usage events.
     Usage,
+    /// Addresses that are to be used no more, or again.
+    Suppressions,
 }
 
 impl InputKind {
-    /// The word for it, which is also the name of the topic.
+    /// The word for it; of what is ingested, it is also the name of the topic.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Subscribers => "subscribers",
             Self::Usage => "usage",
+            Self::Suppressions => "addresses to suppress",
         }
     }
 }
@@ -120,7 +123,9 @@ impl Header {
             Column::EmailSealed,
             Column::SmsSealed,
         ]);
+        let suppressions = count(&[Column::Channel, Column::Address, Column::Digest]);
         let kind = match usage.cmp(&subscribers) {
+            _ if usage + subscribers == 0 && suppressions > 0 => InputKind::Suppressions,
             std::cmp::Ordering::Greater => InputKind::Usage,
             std::cmp::Ordering::Less => InputKind::Subscribers,
             std::cmp::Ordering::Equal => return Err(HeaderError::Neither),
@@ -161,6 +166,7 @@ impl Header {
                     header.set(column);
                 }
             }
+            InputKind::Suppressions => header.address(&has, &mut missing),
         }
         if !missing.is_empty() {
             return Err(HeaderError::Missing(kind, missing));
@@ -182,6 +188,18 @@ impl Header {
             self.require(Column::PushDigest, has, missing);
         } else if has(Column::PushToken) {
             self.set(Column::PushToken);
+        }
+    }
+
+    /// An address in the clear goes before its token.
+    fn address(&mut self, has: &dyn Fn(Column) -> bool, missing: &mut Vec<&'static str>) {
+        self.require(Column::Channel, has, missing);
+        if has(Column::Address) {
+            self.set(Column::Address);
+        } else if has(Column::Digest) {
+            self.set(Column::Digest);
+        } else {
+            missing.push("address (or token)");
         }
     }
 
@@ -228,6 +246,7 @@ impl Header {
             Column::Email,
             Column::Phone,
             Column::PushToken,
+            Column::Address,
         ]
         .into_iter()
         .any(|column| self.reads(column))
@@ -254,6 +273,32 @@ mod tests {
             Header::new(&["user_id", "colour"]),
             Err(HeaderError::Neither)
         );
+    }
+
+    #[test]
+    fn addresses_to_suppress_have_a_channel_and_an_address_or_a_token() {
+        let header = Header::new(&["address", "channel", "token", "why"]).unwrap();
+        assert_eq!(header.kind(), InputKind::Suppressions);
+        assert_eq!(header.column("address"), Some(Column::Address));
+        assert_eq!(header.column("token"), None);
+        let header = Header::new(&["channel", "token"]).unwrap();
+        assert!(header.reads(Column::Digest) && !header.has_plaintext());
+        let missing = |names: &[&str]| match Header::new(names) {
+            Err(HeaderError::Missing(InputKind::Suppressions, columns)) => columns,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(missing(&["address"]), ["channel"]);
+        assert_eq!(missing(&["channel"]), ["address (or token)"]);
+        // a column of that name more does not make it something else
+        let usage = [
+            "kind",
+            "event_id",
+            "user_id",
+            "occurred_at",
+            "quantity",
+            "channel",
+        ];
+        assert_eq!(Header::new(&usage).unwrap().kind(), InputKind::Usage);
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub enum DoorError {
         /// Which.
         path: PathBuf,
     },
-    /// Neither usage nor subscribers.
+    /// Neither usage nor subscribers, nor addresses to suppress.
     #[error(
         "{}: its columns are neither those of usage (event_id, user_id, occurred_at, kind, quantity) nor of subscribers (user_id, name, email, phone, plan, …); is the header there?",
         path.display()

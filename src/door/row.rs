@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_schemas::record::{Reason, Subscriber, Usage};
+use sealpost_schemas::record::{AddressToken, Reason, Subscriber, Usage};
 use sealpost_schemas::{Timestamp, UserId};
 use zeroize::Zeroizing;
 
@@ -16,6 +16,8 @@ pub enum Row {
     Subscriber(Subscriber),
     /// A usage event.
     Usage(Usage),
+    /// An address that is to be used no more, or again.
+    Suppression(AddressToken),
     /// A bad row.
     Refused(Refused),
 }

@@ -51,6 +51,7 @@ fn read_all(ring: &KeyRing, folder: &Path) -> (Vec<Subscriber>, Vec<Usage>, Vec<
                 Row::Subscriber(subscriber) => people.push(subscriber),
                 Row::Usage(usage) => events.push(usage),
                 Row::Refused(refused) => panic!("{refused:?}"),
+                Row::Suppression(address) => panic!("{address:?}"),
             }
             Ok(())
         })

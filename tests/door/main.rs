@@ -8,6 +8,7 @@
 
 mod files;
 mod formats;
+mod lists;
 mod people;
 mod rows;
 mod sealed;

@@ -19,7 +19,9 @@ mod replay;
 mod rounds;
 mod settlement;
 mod site;
+mod suppression;
 mod table;
+mod templates;
 mod world;
 
 /// A number from the environment, for longer runs than the usual ones.

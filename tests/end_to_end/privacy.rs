@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::plain::{SUBSCRIBERS, USAGE, event};
 use crate::records::{Records, TOPICS};
-use crate::site::{Site, free_port, http_get};
+use crate::site::{Ended, Site, free_port, http_get};
 use crate::table::batches;
 
 const USERS: u64 = 400;
@@ -279,6 +279,7 @@ fn lively() -> (Site, Vec<String>) {
     fs::create_dir(site.path("said")).unwrap();
     tokens.extend(WATCHED.iter().flat_map(Watched::tokens));
     tokens.extend(BAD.iter().map(|(_, token)| (*token).to_owned()));
+    tokens.push("watched-push-address-0042".to_owned());
 
     let mut people = SUBSCRIBERS.to_owned();
     people.extend(WATCHED.iter().map(Watched::csv));
@@ -309,6 +310,7 @@ fn lively() -> (Site, Vec<String>) {
     loud(&["ingest", "plain/people.csv", "plain/usage.csv"], 0);
     loud(&["ingest", "plain/broken.ndjson"], 2);
     loud(&["ingest", "plain/headless.csv"], 2);
+    suppresses(&site, &loud);
     loud(&["close", "2026-01"], 0);
     let right = fs::read(site.path("keys.json")).unwrap();
     let other = Site::new("");
@@ -337,6 +339,10 @@ fn lively() -> (Site, Vec<String>) {
         &["dead-letters", "list", "--json"],
         &["dead-letters", "requeue"],
         &["policy", "show"],
+        &["suppress", "list"],
+        &["suppress", "list", "--json"],
+        &["template", "preview", "2026-01", "--user", "7001"],
+        &["template", "preview", "2026-01", "--user", "7001", "--json"],
         &["topology"],
         &["replay"],
         &["run", "--drain"],
@@ -345,6 +351,69 @@ fn lively() -> (Site, Vec<String>) {
         loud(arguments, 0);
     }
     (site, tokens)
+}
+
+/// Addresses are suppressed and used again, by file and from stdin, good ones and bad ones.
+fn suppresses(site: &Site, loud: &dyn Fn(&[&str], i32) -> Ended) {
+    let mut list = "channel,address\n".to_owned();
+    list.push_str(&format!(
+        "email,{}\nsms,{}\n",
+        WATCHED[2].email, WATCHED[2].phone
+    ));
+    list.push_str("email,wiretap-bad1\nsms,wiretap-bad2\nwiretap-bad3,wiretap-bad6@example.com\n");
+    list.push_str(&format!(
+        "kakao,{},{}\n",
+        WATCHED[0].phone, WATCHED[0].email
+    ));
+    site.file("plain/suppress.csv", list);
+    let import = [
+        "suppress",
+        "import",
+        "plain/suppress.csv",
+        "--reason",
+        "bounced",
+    ];
+    let ended = loud(&import, 0);
+    assert!(ended.stdout.starts_with("2 addresses"), "{}", ended.stdout);
+    // a list whose header is missing
+    site.file(
+        "plain/suppress-headless.csv",
+        format!("email,{}\n", WATCHED[0].email),
+    );
+    loud(
+        &[
+            "suppress",
+            "import",
+            "plain/suppress-headless.csv",
+            "--reason",
+            "blocked",
+        ],
+        2,
+    );
+    loud(&["ingest", "plain/suppress.csv"], 2);
+    let told = |arguments: &[&str], input: &str, code: i32| {
+        let mut command = site.command(arguments);
+        command
+            .env("SEALPOST_LOG", "trace")
+            .env("RUST_BACKTRACE", "full");
+        site.told(&mut command, input).expect(code);
+    };
+    let push = ["suppress", "add", "--channel", "push", "--address-stdin"];
+    told(&push, "watched-push-address-0042", 0);
+    let email = ["suppress", "add", "--channel", "email", "--address-stdin"];
+    told(&email, WATCHED[1].email, 0);
+    told(&email, "wiretap-bad1", 2);
+    told(
+        &[
+            "suppress",
+            "remove",
+            "--channel",
+            "email",
+            "--address-stdin",
+        ],
+        WATCHED[1].email,
+        0,
+    );
 }
 
 #[test]

@@ -230,11 +230,15 @@ impl Site {
 
     /// Starts a program; what it says goes to files of this folder.
     pub(crate) fn start(&self, command: &mut Command) -> Running {
+        self.start_with(command, Stdio::null())
+    }
+
+    fn start_with(&self, command: &mut Command, stdin: Stdio) -> Running {
         let number = self.said.fetch_add(1, Ordering::SeqCst);
         let file = |what: &str| self.path("said").join(format!("{number:04}.{what}"));
         let (stdout, stderr) = (file("stdout"), file("stderr"));
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(File::create(&stdout).unwrap())
             .stderr(File::create(&stderr).unwrap())
             .spawn()
@@ -261,6 +265,16 @@ impl Site {
     #[track_caller]
     pub(crate) fn ok<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, arguments: I) -> Ended {
         self.run(arguments).expect(0)
+    }
+
+    /// Runs a program that is told something on its stdin.
+    #[track_caller]
+    pub(crate) fn told(&self, command: &mut Command, input: &str) -> Ended {
+        let mut running = self.start_with(command, Stdio::piped());
+        let mut stdin = running.child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        running.ended()
     }
 
     /// What a command answers with `--json`.

@@ -19,3 +19,4 @@ mod interrupted;
 mod moves;
 mod refusals;
 mod stragglers;
+mod suppressed;

@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn every_variable_and_field_that_is_listed_is_there() {
-        let bill = Bill::context(&sample::rich(Locale::Ko), &sample::PROFILE, every());
+        let bill = Bill::context(&sample::rich(Locale::Ko, ""), &sample::PROFILE, every());
         for name in Variable::NAMES {
             assert!(!bill.get_attr(name).unwrap().is_undefined(), "{name}");
         }
@@ -345,7 +345,7 @@ mod tests {
             masked_email: "gildong@example.com",
             masked_phone: "+821012345678",
         };
-        let bill = Bill::context(&sample::rich(Locale::Ko), &profile, every());
+        let bill = Bill::context(&sample::rich(Locale::Ko, ""), &profile, every());
         let text = |name| bill.get_attr(name).unwrap().to_string();
         assert_eq!(text("masked_name"), "홍*동");
         assert_eq!(text("masked_email"), "gi*****@example.com");
@@ -355,14 +355,14 @@ mod tests {
     #[test]
     fn what_is_not_used_is_not_made() {
         let uses = Uses::default().with(Variable::Total);
-        let bill = Bill::context(&sample::rich(Locale::Ko), &sample::PROFILE, uses);
+        let bill = Bill::context(&sample::rich(Locale::Ko, ""), &sample::PROFILE, uses);
         assert!(!bill.get_attr("total").unwrap().is_undefined());
         assert!(bill.get_attr("masked_name").unwrap().is_undefined());
     }
 
     #[test]
     fn charges_and_discounts_make_the_total() {
-        let mut statement = sample::rich(Locale::En);
+        let mut statement = sample::rich(Locale::En, "");
         let bill = Bill::context(&statement, &sample::PROFILE, every());
         let text = |bill: &Value, name| bill.get_attr(name).unwrap().to_string();
         let number = |text: String| text.replace(['₩', ','], "").parse::<i64>().unwrap();

@@ -3,19 +3,19 @@
 //! Invariant: nothing here carries a value of a bill: a template's name, a line in it and a
 //! fixed word must be enough to find the place.
 
+use std::fmt;
+
 use sealpost_schemas::Channel;
 
 /// Why a set of templates is refused when it is loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateError {
     /// A channel has no template in one of the languages.
-    #[error("template `{name}` is missing: every channel needs its templates in ko and en")]
     Missing {
         /// Its name.
         name: String,
     },
     /// A name that nothing refers to, most likely a typing error.
-    #[error("template `{name}` is of no channel: {expected}")]
     Unexpected {
         /// Its name.
         name: String,
@@ -23,7 +23,6 @@ pub enum TemplateError {
         expected: String,
     },
     /// It is not in the template language.
-    #[error("template `{name}`, line {line}: {problem}")]
     Syntax {
         /// Its name.
         name: String,
@@ -33,7 +32,6 @@ pub enum TemplateError {
         problem: String,
     },
     /// It asks for something that no bill has.
-    #[error("template `{name}`, line {line}: there is no `{variable}`; there are {known}")]
     UnknownVariable {
         /// Its name.
         name: String,
@@ -45,22 +43,94 @@ pub enum TemplateError {
         known: String,
     },
     /// It cannot be rendered for a bill as it should be.
-    #[error("template `{name}`, line {line}: a sample bill cannot be rendered: {problem}")]
     Fails {
         /// Its name.
         name: String,
-        /// Counted from 1; 0 if unknown.
+        /// Counted from 1; 0 if it is about the whole.
         line: usize,
         /// What is wrong.
         problem: String,
     },
     /// A page shows a value as markup.
-    #[error("template `{name}` shows values without escaping them: drop its `autoescape false`")]
     Unescaped {
         /// Its name.
         name: String,
+        /// Where escaping ends, counted from 1; 0 if unknown.
+        line: usize,
+    },
+    /// A text message holds a character that text messages do not have.
+    NotInEucKr {
+        /// Its name.
+        name: String,
+        /// Counted from 1; 0 if it comes with a value.
+        line: usize,
+        /// Which.
+        character: char,
     },
 }
+
+impl TemplateError {
+    /// Which template.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Missing { name }
+            | Self::Unexpected { name, .. }
+            | Self::Syntax { name, .. }
+            | Self::UnknownVariable { name, .. }
+            | Self::Fails { name, .. }
+            | Self::Unescaped { name, .. }
+            | Self::NotInEucKr { name, .. } => name,
+        }
+    }
+
+    /// In which line, counted from 1; `None` if it is about the whole of it.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Missing { .. } | Self::Unexpected { .. } => None,
+            Self::Syntax { line, .. }
+            | Self::UnknownVariable { line, .. }
+            | Self::Fails { line, .. }
+            | Self::Unescaped { line, .. }
+            | Self::NotInEucKr { line, .. } => Some(*line).filter(|line| *line > 0),
+        }
+    }
+
+    /// What is wrong, and what to do.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Missing { .. } => {
+                "is missing: every channel needs its templates in ko and en".to_owned()
+            }
+            Self::Unexpected { expected, .. } => format!("is of no channel: {expected}"),
+            Self::Syntax { problem, .. } => problem.clone(),
+            Self::UnknownVariable {
+                variable, known, ..
+            } => format!("there is no `{variable}`; there are {known}"),
+            Self::Fails { problem, .. } => format!("a sample bill cannot be rendered: {problem}"),
+            Self::Unescaped { .. } => {
+                "shows values without escaping them: drop its `autoescape false`".to_owned()
+            }
+            Self::NotInEucKr { character, .. } => format!(
+                "gives `{character}`, which text messages do not have (they are in EUC-KR): write it otherwise"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "template `{}`", self.name())?;
+        if let Some(line) = self.line() {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}", self.problem())
+    }
+}
+
+impl std::error::Error for TemplateError {}
 
 /// Why a message cannot be rendered. It will not be rendered the next time either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,4 +175,18 @@ pub enum RenderError {
         /// What is counted.
         unit: &'static str,
     },
+}
+
+impl RenderError {
+    /// The word for it: of a fixed list.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLong { .. } => "too-long",
+            Self::NoTemplate { .. }
+            | Self::Fails { .. }
+            | Self::Subject { .. }
+            | Self::Empty { .. } => "template-failed",
+        }
+    }
 }

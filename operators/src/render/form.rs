@@ -1,10 +1,10 @@
-//! Which templates make a message, and how long it may be.
+//! Which templates make a message, and whether its channel takes it.
 
 use sealpost_schemas::Channel;
 use sealpost_schemas::record::Locale;
 
 use super::error::RenderError;
-use super::words;
+use super::limits::Limits;
 
 /// The languages.
 pub(super) const LOCALES: [Locale; 2] = [Locale::Ko, Locale::En];
@@ -64,37 +64,20 @@ impl Form {
     /// # Errors
     /// [`RenderError::TooLong`] beyond it.
     pub(super) fn check_size(
+        limits: &Limits,
         channel: Channel,
         name: &'static str,
         text: &str,
     ) -> Result<(), RenderError> {
-        let (size, size_max, unit) = match channel {
-            Channel::Email => (text.len(), EMAIL_BYTES_MAX, "bytes"),
-            Channel::Sms => (words::euc_kr_bytes(text), SMS_BYTES_MAX, "bytes of EUC-KR"),
-            Channel::Kakao => (text.chars().count(), KAKAO_CHARACTERS_MAX, "characters"),
-            Channel::Push => (text.len(), PUSH_BYTES_MAX, "bytes"),
-        };
+        let (size, size_max) = (Limits::size(channel, text), limits.of(channel));
         if size > size_max {
             return Err(RenderError::TooLong {
                 name,
                 size,
                 size_max,
-                unit,
+                unit: Limits::unit(channel),
             });
         }
         Ok(())
     }
 }
-
-/// A page or text of an e-mail: well-known readers cut off what is longer than 102 KB.
-pub(super) const EMAIL_BYTES_MAX: usize = 100_000;
-
-/// A long text message (LMS) in Korea. Up to 90 it goes as a short one, which is cheaper: the
-/// built-in templates stay below that for a name of ordinary length.
-pub(super) const SMS_BYTES_MAX: usize = 2_000;
-
-/// A KakaoTalk notice.
-pub(super) const KAKAO_CHARACTERS_MAX: usize = 1_000;
-
-/// A push notification's text: the payload of 4,096 bytes leaves as much for everything else.
-pub(super) const PUSH_BYTES_MAX: usize = 2_048;

@@ -1,8 +1,8 @@
 //! Statements that templates are tried on when they are loaded.
 //!
 //! Invariant: together they reach both sides of every `{% if %}` on a variable: one bill has
-//! everything, the other has nothing that can be missing. Texts that come from outside carry
-//! [`PROBE`], so that a page on which it stands unescaped is found out.
+//! everything, the other has nothing that can be missing. When templates are tried, texts that come
+//! from outside carry [`PROBE`], so that a page on which it stands unescaped is found out.
 
 use sealpost_schemas::record::{Contacts, Line, LineKind, Locale, Statement, UsageTotals, Windows};
 use sealpost_schemas::{Digest, Period, UserId, Won};
@@ -10,7 +10,7 @@ use sealpost_schemas::{Digest, Period, UserId, Won};
 use super::Profile;
 
 /// Markup that must not be found in a page as it is.
-pub(super) const PROBE: &str = "<sealpost>&";
+pub(super) const PROBE: &str = " <sealpost>&";
 
 /// January 2026, in months since 1970-01. The other branch is decided by the compiler.
 const PERIOD: Period = match Period::from_months(56 * 12) {
@@ -32,12 +32,12 @@ pub(super) const NOBODY: Profile<'static> = Profile {
     masked_phone: "",
 };
 
-/// A bill with a line of every kind.
-pub(super) fn rich(locale: Locale) -> Statement {
+/// A bill with a line of every kind; `mark` is put behind every text from outside.
+pub(super) fn rich(locale: Locale, mark: &str) -> Statement {
     let line = |kind, name: Option<&str>, amount_won| Line {
         kind,
         code: name.map(|_| "PLN-043".to_owned()),
-        name: name.map(|name| format!("{name} {PROBE}")),
+        name: name.map(|name| format!("{name}{mark}")),
         source_period: (kind == LineKind::Adjustment).then_some(PERIOD),
         amount_won: Won(amount_won),
     };
@@ -59,11 +59,11 @@ pub(super) fn rich(locale: Locale) -> Statement {
         sms_messages: 12,
         content_won: 9_900,
     };
-    statement(locale, lines, usage)
+    statement(locale, mark, lines, usage)
 }
 
 /// A bill with no more than it must have.
-pub(super) fn bare(locale: Locale) -> Statement {
+pub(super) fn bare(locale: Locale, mark: &str) -> Statement {
     let plan = Line {
         kind: LineKind::Plan,
         code: None,
@@ -71,15 +71,15 @@ pub(super) fn bare(locale: Locale) -> Statement {
         source_period: None,
         amount_won: Won(0),
     };
-    statement(locale, vec![plan], UsageTotals::default())
+    statement(locale, mark, vec![plan], UsageTotals::default())
 }
 
-fn statement(locale: Locale, lines: Vec<Line>, usage: UsageTotals) -> Statement {
+fn statement(locale: Locale, mark: &str, lines: Vec<Line>, usage: UsageTotals) -> Statement {
     Statement {
         user_id: UserId::UNREADABLE,
         period: PERIOD,
         plan: "PLN-043".to_owned(),
-        plan_name: format!("LTE 표준 {PROBE}"),
+        plan_name: format!("LTE 표준{mark}"),
         total_won: Won(lines.iter().map(|line| line.amount_won.0).sum()),
         lines,
         usage,

@@ -4,6 +4,7 @@
 //! - A set never changes; its digest names it, and the same digest renders the same bytes.
 //! - A set that loads has every template, each tried on a bill that has everything and on one
 //!   that has nothing: what is left to fail on a real bill is its length.
+//! - How long a message may be is part of the set, and of its digest.
 //! - A template has no way to anything but its variables: no clock, no randomness, no files;
 //!   its work is bounded.
 //!
@@ -20,10 +21,11 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use sealpost_schemas::record::{Locale, Statement};
 use sealpost_schemas::{Channel, Digest};
 
-use super::context::{Uses, Variable};
+use super::context::{Bill, Uses, Variable};
 use super::error::{RenderError, TemplateError};
 use super::form::Form;
-use super::{Profile, sample};
+use super::limits::{self, Limits};
+use super::{Profile, Rendered, euc_kr, sample};
 
 /// Steps that one template may take on one bill: some hundred times what a long one takes, and
 /// still over in milliseconds.
@@ -38,6 +40,7 @@ const QUOTED_CHARACTERS_MAX: usize = 80;
 pub struct TemplateSet {
     sources: Arc<BTreeMap<String, String>>,
     digest: Digest,
+    pub(super) limits: Limits,
     pub(super) environment: Environment<'static>,
     uses: BTreeMap<(Channel, Locale), Uses>,
 }
@@ -45,15 +48,24 @@ pub struct TemplateSet {
 impl TemplateSet {
     /// Compiles and checks templates by name: `email.ko.html`, `email.ko.txt`,
     /// `email.ko.subject`, `sms.ko.txt`, `kakao.ko.txt`, `push.ko.txt`, `push.ko.subject`, the
-    /// same for `en`, and any that begin with `_`.
+    /// same for `en`, and any that begin with `_`, of which `_limits` holds the [`Limits`].
     ///
     /// # Errors
     /// The first thing that is wrong, with the template's name and line: a template missing or
     /// of no channel, a syntax error, an unknown variable (also where a sample bill does not
-    /// come by), a failure on a sample bill, a value shown as markup.
+    /// come by), a failure on a sample bill, a sample bill that is longer than its channel takes, a
+    /// value shown as markup, a character that text messages do not have.
     pub fn from_sources(sources: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         check_names(sources)?;
+        check_characters(sources)?;
         let mut set = Self::empty(sources.clone());
+        if let Some(limits) = sources.get(limits::NAME) {
+            set.limits = Limits::from_source(limits).map_err(|line| TemplateError::Syntax {
+                name: limits::NAME.to_owned(),
+                line,
+                problem: "no limit: a line is `CHANNEL = SIZE`".to_owned(),
+            })?;
+        }
         for (name, source) in sources {
             set.environment
                 .add_template_owned(name.clone(), source.clone())
@@ -66,8 +78,10 @@ impl TemplateSet {
             }
         }
         for (channel, locale, form) in Form::all() {
-            set.try_on(channel, &form, &sample::rich(locale), &sample::PROFILE)?;
-            set.try_on(channel, &form, &sample::bare(locale), &sample::NOBODY)?;
+            let rich = sample::rich(locale, sample::PROBE);
+            set.try_on(channel, &form, &rich, &sample::PROFILE)?;
+            let bare = sample::bare(locale, sample::PROBE);
+            set.try_on(channel, &form, &bare, &sample::NOBODY)?;
         }
         Ok(set)
     }
@@ -102,6 +116,20 @@ impl TemplateSet {
         self.digest
     }
 
+    /// How long a message may be.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Renders a bill that is made up, with a line of every kind.
+    ///
+    /// # Errors
+    /// As [`TemplateSet::render`].
+    pub fn render_sample(&self, channel: Channel, locale: Locale) -> Result<Rendered, RenderError> {
+        self.render(&sample::rich(locale, ""), &sample::PROFILE, channel)
+    }
+
     /// The digest of templates: BLAKE3 over, for each in the order of the names' bytes, the
     /// name and the text, each after its length in 8 bytes little-endian.
     #[must_use]
@@ -124,6 +152,7 @@ impl TemplateSet {
         Self {
             sources: Arc::new(sources),
             digest,
+            limits: Limits::default(),
             environment: environment(),
             uses: BTreeMap::new(),
         }
@@ -160,14 +189,49 @@ impl TemplateSet {
         let rendered = self
             .render(statement, profile, channel)
             .map_err(|error| self.refused(error))?;
+        if channel == Channel::Sms {
+            self.try_characters(form.text, statement, profile)?;
+        }
         match (form.html, rendered.html) {
             (Some(name), Some(page)) if page.contains(sample::PROBE) => {
                 Err(TemplateError::Unescaped {
                     name: name.to_owned(),
+                    line: self.line_in(name, "autoescape"),
                 })
             }
             _ => Ok(()),
         }
+    }
+
+    /// Finds characters that text messages do not have, as they come with a shared piece or with
+    /// the unit of an amount.
+    fn try_characters(
+        &self,
+        name: &'static str,
+        statement: &Statement,
+        profile: &Profile<'_>,
+    ) -> Result<(), TemplateError> {
+        let uses = self
+            .uses(Channel::Sms, statement.locale)
+            .unwrap_or_default();
+        let text = self
+            .template(name, &Bill::context(statement, profile, uses))
+            .map_err(|error| self.refused(error))?;
+        match euc_kr::lacking(&text) {
+            None => Ok(()),
+            Some(character) => Err(TemplateError::NotInEucKr {
+                name: name.to_owned(),
+                line: 0,
+                character,
+            }),
+        }
+    }
+
+    /// The first line of a template on which a word stands; 0 if there is none.
+    fn line_in(&self, name: &str, word: &str) -> usize {
+        self.sources
+            .get(name)
+            .map_or(0, |source| line_of(source, word))
     }
 
     /// What a failure on a sample bill says about the template.
@@ -280,6 +344,25 @@ fn check_names(sources: &BTreeMap<String, String>) -> Result<(), TemplateError> 
             ),
         }),
     }
+}
+
+/// Holds the text of text messages to the characters that these have, wherever it stands.
+fn check_characters(sources: &BTreeMap<String, String>) -> Result<(), TemplateError> {
+    let forms = Form::all().filter(|(channel, ..)| *channel == Channel::Sms);
+    for name in forms.flat_map(|(_, _, form)| form.names()) {
+        let lines = sources.get(name).into_iter().flat_map(|text| text.lines());
+        let found = lines
+            .enumerate()
+            .find_map(|(index, line)| Some((index + 1, euc_kr::lacking(line)?)));
+        if let Some((line, character)) = found {
+            return Err(TemplateError::NotInEucKr {
+                name: name.to_owned(),
+                line,
+                character,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Which variables a message may ask for: those whose name occurs in its templates or in a

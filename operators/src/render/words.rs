@@ -213,14 +213,6 @@ pub(super) fn disturbs(character: char) -> bool {
         )
 }
 
-/// Bytes that a Korean text message takes, where ASCII counts one and everything else two
-/// (EUC-KR; what it does not know is replaced on the way and takes no more).
-pub(super) fn euc_kr_bytes(text: &str) -> usize {
-    text.chars()
-        .map(|character| if character.is_ascii() { 1 } else { 2 })
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(
@@ -319,10 +311,5 @@ mod tests {
         );
         assert_eq!(shown("일이삼사오", 5), "일이삼사오");
         assert_eq!(shown("일이삼사오육", 5), "일이삼사…");
-    }
-
-    #[test]
-    fn a_hangul_syllable_takes_two_bytes_of_a_text_message() {
-        assert_eq!(euc_kr_bytes("홍*동 1원"), 9);
     }
 }

@@ -2,7 +2,7 @@
 
 use sealpost_schemas::{Period, UserId};
 
-use super::{Route, RouteKey, unpack_retry};
+use super::{Route, RouteKey, suppression, unpack_retry};
 use crate::carry::{CarryError, Owner};
 use crate::pack::Packer;
 use crate::table::Table;
@@ -10,9 +10,12 @@ use crate::table::Table;
 /// Whose an entry is; `None` if no version known here has written it.
 #[must_use]
 pub fn owner(key: &[u8], value: &[u8]) -> Option<Owner> {
-    match (key.first()?, key.len()) {
+    match (*key.first()?, key.len()) {
         (b'u', 15) => RouteKey::read(key).map(|key| Owner::User(key.user)),
         (b'P', 1) | (b't', 25) => Some(Owner::EveryShard),
+        (suppression::PREFIX, suppression::KEY_BYTES) => {
+            suppression::is_known(value).then_some(Owner::EveryShard)
+        }
         (b'r', 5) => unpack_retry(value).map(|(_, _, running)| {
             if running {
                 Owner::Unfinished
@@ -63,8 +66,8 @@ mod tests {
     use super::super::{POLICIES_KEY, Running, State, pack_retry, retry_key};
     use super::*;
     use crate::table::testing::MapTable;
-    use sealpost_schemas::record::Policy;
-    use sealpost_schemas::{Channel, Kind, Version};
+    use sealpost_schemas::record::{AddressToken, Policy, Suppress, SuppressionReason};
+    use sealpost_schemas::{Channel, Digest, Kind, Timestamp, Version};
 
     #[test]
     fn a_retry_that_runs_is_unfinished_and_one_that_ran_is_every_shards() {
@@ -78,6 +81,23 @@ mod tests {
         assert_eq!(owner(&key, &entry(Running::No)), Some(Owner::EveryShard));
         assert_eq!(owner(POLICIES_KEY, b""), Some(Owner::EveryShard));
         assert_eq!(owner(b"", b""), None);
+    }
+
+    #[test]
+    fn a_suppressed_address_is_every_shards() {
+        let suppress = Suppress {
+            reason: SuppressionReason::Blocked,
+            addresses: vec![AddressToken {
+                channel: Channel::Push,
+                token: Digest::of(b"token"),
+            }],
+        };
+        let mut table = MapTable::default();
+        suppression::add(&suppress, Timestamp(9), &mut table, &mut Packer::default());
+        let (key, value) = table.0.first_key_value().unwrap();
+        assert_eq!(owner(key, value), Some(Owner::EveryShard));
+        assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));
+        assert_eq!(owner(key, &[99]), None);
     }
 
     #[test]

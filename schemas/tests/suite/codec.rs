@@ -117,6 +117,13 @@ fn every_word_of_every_enum_comes_back() {
         };
         round_trips(&samples::command_of(Action::Resolve(resolve)));
     }
+    for reason in SuppressionReason::ALL {
+        let suppress = Suppress {
+            reason,
+            addresses: Vec::new(),
+        };
+        round_trips(&samples::command_of(Action::Suppress(suppress)));
+    }
     for state in State::ALL {
         let mut record = samples::send_state();
         record.kinds[0].state = state;

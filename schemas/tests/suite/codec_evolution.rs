@@ -4,7 +4,7 @@ use sealpost_schemas::codec::{
     CodecError, Encoder, RecordType, WriterSchema, WriterSchemaProblem, decode, decode_datum, is,
     schema_json,
 };
-use sealpost_schemas::record::{Locale, Subscriber, Usage, UsageKind};
+use sealpost_schemas::record::{Command, Locale, Subscriber, Usage, UsageKind};
 use sealpost_schemas::{Timestamp, UserId};
 
 use crate::{samples, unhex};
@@ -22,6 +22,15 @@ fn a_subscriber_from_before_there_was_a_locale_is_korean() {
             ..samples::subscriber()
         }
     );
+}
+
+/// Written when there were no suppressions, by `avro/older/command-1.avsc`.
+const COMMAND_1: &str = include_str!("../fixtures/older/command-1.hex");
+
+#[test]
+fn a_command_from_before_there_were_suppressions_is_read() {
+    let command: Command = decode(&unhex(COMMAND_1)).unwrap();
+    assert_eq!(command, samples::command());
 }
 
 #[test]

@@ -214,8 +214,16 @@ fn policy() -> Policy {
     }
 }
 
+fn addresses() -> Vec<AddressToken> {
+    let token = |channel, text: &str| AddressToken {
+        channel,
+        token: Digest::of(text.as_bytes()),
+    };
+    vec![token(Channel::Sms, "one"), token(Channel::Email, "two")]
+}
+
 /// Every action of a command.
-pub(crate) fn actions() -> [Action; 4] {
+pub(crate) fn actions() -> [Action; 6] {
     let text = |text: &str| text.to_owned();
     [
         Action::Close(Close {
@@ -243,6 +251,13 @@ pub(crate) fn actions() -> [Action; 4] {
             user_id: user(),
             kind: Kind::Bill,
             resolution: Resolution::Failed,
+        }),
+        Action::Suppress(Suppress {
+            reason: SuppressionReason::OptedOut,
+            addresses: addresses(),
+        }),
+        Action::Unsuppress(Unsuppress {
+            addresses: addresses(),
         }),
     ]
 }
