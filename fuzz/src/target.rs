@@ -294,6 +294,7 @@ fn door(bytes: &[u8], extension: &str) -> u64 {
                         assert!(codec::encode(&usage).is_ok(), "an event can be written");
                         "usage".to_owned()
                     }
+                    Row::Suppression(_) => "suppression".to_owned(),
                     Row::Refused(refused) => {
                         // put back as it is, it is refused again or taken in, and nothing else
                         assert!(

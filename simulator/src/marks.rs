@@ -41,7 +41,7 @@ marks! {
     Moved = "shards moved in good order",
     /// A call was answered to somebody who no longer owned its shard.
     Receipt = "a late answer became a receipt",
-    /// A call was made by a process whose shards were elsewhere.
+    /// The provider decided on a call whose process had lost its shards meanwhile.
     ZombieCall = "a zombie was on the line",
     /// An answer came for a call of a process that is dead.
     DeadLine = "a call outlived its process",

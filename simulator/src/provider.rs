@@ -214,9 +214,6 @@ impl Desk {
         if id.message_key() != message.message_key {
             scene.violate(format_args!("a call of {} has another key", show(&id)));
         }
-        if vitals.is_evicted() {
-            scene.reach(Mark::ZombieCall);
-        }
         let collapses = matches!(self.doubt(id.channel), Doubt::Repeat { .. });
         let may_repeat = |other: &CallId| collapses && *other == id;
         if book
@@ -303,6 +300,9 @@ impl Desk {
             return;
         };
         line.undecided = false;
+        if line.vitals.is_evicted() {
+            scene.reach(Mark::ZombieCall);
+        }
         let (id, takes, to) = (line.id, line.takes, line.to.clone());
         if line.answer.is_none() {
             book.lines.remove(&number);
