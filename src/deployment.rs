@@ -48,6 +48,8 @@ pub struct Deployment {
 enum Opening {
     /// Served to other processes, or reached through the one that serves it.
     Embedded(Opened),
+    /// Whoever handed it in does.
+    Elsewhere,
     /// The brokers are; a `run` has its data directory for itself.
     Kafka(#[allow(dead_code, reason = "held, not used")] Option<Seat>),
 }
@@ -117,6 +119,22 @@ impl Deployment {
         }
     }
 
+    /// A deployment over a log that somebody else keeps open, with its topics made: what the
+    /// simulator's operator looks through.
+    #[must_use]
+    pub fn over(config: Config, log: Arc<dyn Log>) -> Self {
+        let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
+        Self {
+            by: operator::name(&config),
+            config,
+            data_dir: PathBuf::new(),
+            pipeline,
+            log,
+            values: ValueCodec::single_object(),
+            opened: Arc::new(Opening::Elsewhere),
+        }
+    }
+
     /// The topics.
     #[must_use]
     pub const fn topics(&self) -> &Topics {
@@ -130,8 +148,8 @@ impl Deployment {
     pub fn compact(&self) -> Result<()> {
         match &*self.opened {
             Opening::Embedded(opened) => opened.compact(),
-            // the brokers' business
-            Opening::Kafka(_) => Ok(()),
+            // the business of the brokers, or of whoever has it open
+            Opening::Kafka(_) | Opening::Elsewhere => Ok(()),
         }
     }
 

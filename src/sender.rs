@@ -45,6 +45,39 @@ pub type Receipts = Box<dyn Fn(Shard, CallId, Timestamp, Answer) + Send + Sync>;
 /// How the call with this deadline went.
 type Ended = (CallId, Timestamp, Answer);
 
+/// Comes back later, on any thread.
+pub type Later = Box<dyn Fn(Duration, Box<dyn FnOnce() + Send>) + Send + Sync>;
+
+/// What a sender goes by, the time of day aside: the simulator brings its own.
+pub struct Timekeeping {
+    monotonic: Monotonic,
+    later: Later,
+}
+
+impl Timekeeping {
+    /// `elapsed` tells the time since some fixed moment and never runs backwards; `later` calls
+    /// back when so much of it has passed.
+    pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static, later: Later) -> Self {
+        Self {
+            monotonic: Monotonic::new(elapsed),
+            later,
+        }
+    }
+
+    /// The system's clock, and timers on a runtime.
+    fn system(runtime: Handle) -> Self {
+        Self {
+            monotonic: Monotonic::system(),
+            later: Box::new(move |wait, act| {
+                runtime.spawn(async move {
+                    tokio::time::sleep(wait).await;
+                    act();
+                });
+            }),
+        }
+    }
+}
+
 /// See the module. One for the whole process; cheap to clone.
 #[derive(Clone)]
 pub struct Sender {
@@ -73,7 +106,7 @@ struct Office {
     stats: SenderStats,
     clock: WallClock,
     monotonic: Monotonic,
-    runtime: Handle,
+    later: Later,
     receipts: Receipts,
 }
 
@@ -109,8 +142,22 @@ impl Sender {
         runtime: Handle,
         receipts: Receipts,
     ) -> Self {
+        let time = Timekeeping::system(runtime);
+        Self::timed(config, providers, ring, clock, time, receipts)
+    }
+
+    /// As [`Sender::new`], by another clock.
+    #[must_use]
+    pub fn timed(
+        config: &Config,
+        providers: Providers,
+        ring: Arc<KeyRing>,
+        clock: WallClock,
+        time: Timekeeping,
+        receipts: Receipts,
+    ) -> Self {
         let limits = Channel::ALL.map(|channel| Limits::of(&config.channel(channel)));
-        Self::with_limits(limits, providers, ring, clock, runtime, receipts)
+        Self::with_limits(limits, providers, ring, clock, time, receipts)
     }
 
     fn with_limits(
@@ -118,10 +165,10 @@ impl Sender {
         providers: Providers,
         ring: Arc<KeyRing>,
         clock: WallClock,
-        runtime: Handle,
+        time: Timekeeping,
         receipts: Receipts,
     ) -> Self {
-        let monotonic = Monotonic::system();
+        let Timekeeping { monotonic, later } = time;
         let lane = |limits| {
             Mutex::new(Lane {
                 flow: Flow::new(limits, monotonic.clone()),
@@ -135,7 +182,7 @@ impl Sender {
             stats: SenderStats::default(),
             clock,
             monotonic: monotonic.clone(),
-            runtime,
+            later,
             receipts,
         };
         Self {
@@ -496,12 +543,14 @@ impl Office {
         }
         if let Some((at, wait)) = timer {
             let office = Arc::downgrade(self);
-            self.runtime.spawn(async move {
-                tokio::time::sleep(wait).await;
-                if let Some(office) = office.upgrade() {
-                    office.tick(channel, at);
-                }
-            });
+            (self.later)(
+                wait,
+                Box::new(move || {
+                    if let Some(office) = office.upgrade() {
+                        office.tick(channel, at);
+                    }
+                }),
+            );
         }
     }
 

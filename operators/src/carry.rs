@@ -13,6 +13,8 @@ pub enum Owner {
     User(UserId),
     /// Every shard has the same.
     EveryShard,
+    /// It is about a place in this shard's topics, and of no use with others: it is left behind.
+    ThisShard,
     /// Work that is half done on this shard: it must end where it began.
     Unfinished,
 }

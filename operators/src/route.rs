@@ -679,6 +679,8 @@ impl Router {
                 live.push((key, route));
             }
         });
+        // the order of the changelog depends on what happened, never on a hash
+        live.sort_unstable_by_key(|(key, _)| *key);
         for (key, mut route) in live {
             route.policy = policy.clone();
             route.store(scope.table, key, &mut self.packer);

@@ -8,6 +8,8 @@
 //!   portions, a user is settled before anything later of that user is taken in.
 //! - A (user, period) is settled once. Usage that comes later goes to the frozen totals of its
 //!   period and becomes an adjustment on the user's next statement.
+//! - A record of usage that may have been refused, or forgotten, is taken in once: read again by a
+//!   replay, it is passed over.
 //! - An event id counts once for its user, and is kept for [`MONTHS_KEPT`] months.
 
 mod account;
@@ -101,6 +103,9 @@ pub struct Settle {
     month: Option<(i64, i64, Period)>,
     usage_next: u64,
     subscribers_next: u64,
+    /// Usage before this offset is in the state, and no event id need tell: some were refused or
+    /// have been forgotten since. An input's position can lie before it: then it is a replay.
+    usage_done: u64,
     closes: VecDeque<PendingClose>,
     closed: BTreeSet<Period>,
     done: BTreeSet<String>,
@@ -129,6 +134,9 @@ fn short_key(prefix: u8, digest: &Digest) -> [u8; 25] {
     key
 }
 
+/// Where [`Settle::usage_done`] is kept.
+const DONE_KEY: &[u8] = b"m";
+
 fn closed_key(period: Period) -> [u8; 5] {
     let mut key = [b'p'; 5];
     for (to, from) in key.iter_mut().skip(1).zip(period.months().to_be_bytes()) {
@@ -153,6 +161,7 @@ impl Settle {
             month: None,
             usage_next: 0,
             subscribers_next: 0,
+            usage_done: 0,
             closes: VecDeque::new(),
             closed: BTreeSet::new(),
             done: BTreeSet::new(),
@@ -207,6 +216,9 @@ impl Settle {
                     .insert(String::from_utf8_lossy(value).into_owned());
             }
             Some((b'g', _)) => texts.push(value.to_vec()),
+            Some((b'm', [])) => {
+                self.usage_done = value.try_into().map(u64::from_be_bytes).unwrap_or_default();
+            }
             _ => {}
         });
         for text in texts {
@@ -348,6 +360,10 @@ impl Settle {
         raw: &[u8],
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
+        if offset < self.usage_done {
+            self.counts.duplicates += 1;
+            return Ok(());
+        }
         let user = usage.user_id;
         let mut refuse = |counts: &mut Counts, reason, detail| {
             counts.refused += 1;
@@ -433,6 +449,7 @@ impl Settle {
         if let Some(mut frozen) = frozen {
             let Some(totals) = frozen.usage.plus(usage.kind, usage.quantity) else {
                 refuse(&mut self.counts, Reason::Overflow, overflow);
+                self.do_not_read_again(offset + 1, scope.table);
                 return Ok(());
             };
             frozen.usage = totals;
@@ -447,6 +464,7 @@ impl Settle {
                         Reason::UnknownSubscriber,
                         "the period closed before the user became known",
                     );
+                    self.do_not_read_again(offset + 1, scope.table);
                     return Ok(());
                 }
                 Some(ProfileAt { active: false, .. }) if self.closed.contains(&period) => {
@@ -455,6 +473,7 @@ impl Settle {
                         Reason::Withdrawn,
                         "the user had withdrawn when the period closed",
                     );
+                    self.do_not_read_again(offset + 1, scope.table);
                     return Ok(());
                 }
                 _ => {}
@@ -462,6 +481,7 @@ impl Settle {
             let open = account.open_period(period);
             let Some(totals) = open.plus(usage.kind, usage.quantity) else {
                 refuse(&mut self.counts, Reason::Overflow, overflow);
+                self.do_not_read_again(offset + 1, scope.table);
                 return Ok(());
             };
             *open = totals;
@@ -710,6 +730,7 @@ impl Settle {
                 });
             }
         }
+        self.do_not_read_again(self.usage_next, scope.table);
         account.retain_seen(scope.table, user, |seen| seen.period != period);
         account.take_open(period);
         account.store(scope.table, user, &mut self.packer);
@@ -724,8 +745,17 @@ impl Settle {
             .is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT)
     }
 
+    /// Event ids that told a record of before `end` from a new one are gone: from now on its place
+    /// does.
+    fn do_not_read_again(&mut self, end: u64, table: &mut dyn Table) {
+        if end > self.usage_done {
+            self.usage_done = end;
+            table.put(DONE_KEY, &end.to_be_bytes());
+        }
+    }
+
     /// Event ids and frozen inputs are kept as long as usage may still come.
-    fn forget_old(&self, user: UserId, account: &mut Account, table: &mut dyn Table) {
+    fn forget_old(&mut self, user: UserId, account: &mut Account, table: &mut dyn Table) {
         let mut forgot = false;
         for old in self
             .closed
@@ -739,6 +769,7 @@ impl Settle {
             }
         }
         if forgot {
+            self.do_not_read_again(self.usage_next, table);
             account.retain_seen(table, user, |seen| !self.too_old(seen.period));
         }
     }

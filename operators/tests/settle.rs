@@ -630,3 +630,38 @@ fn the_same_inputs_make_the_same_bytes() {
     };
     assert_eq!(bytes(), bytes());
 }
+
+#[test]
+fn what_was_refused_stays_refused_when_it_is_read_again() {
+    let mut shard = Shard::new();
+    shard.uses(purchase(1, "a", "2026-01", 9_251));
+    shard.closes(jan()).run();
+    let refused = [(Source::Usage, 0, Reason::UnknownSubscriber)];
+    assert_eq!(shard.refused(), refused);
+    shard.subscribes(subscriber(1, PLAN)).closes(jan());
+    shard.replay();
+    shard.run();
+    assert_eq!(shard.totals(), [(1, "2026-01".to_owned(), PRICE)]);
+    // settled by now: read again, it would be late
+    shard.replay();
+    shard.closes(period("2026-02")).run();
+    assert_eq!(
+        shard.totals().last(),
+        Some(&(1, "2026-02".to_owned(), PRICE))
+    );
+    assert_eq!(shard.refused(), refused);
+}
+
+#[test]
+fn what_was_refused_counts_when_it_is_written_again() {
+    let mut shard = Shard::new();
+    shard.uses(purchase(1, "a", "2026-01", 9_251));
+    shard.closes(jan()).run();
+    shard
+        .subscribes(subscriber(1, PLAN))
+        .run()
+        .uses(purchase(1, "a", "2026-01", 9_251))
+        .closes(jan())
+        .run();
+    assert_eq!(shard.totals(), [(1, "2026-01".to_owned(), PRICE + 9_251)]);
+}

@@ -370,3 +370,16 @@ fn without_address(answer: Answer, to: &Plaintext) -> Answer {
         answer => answer,
     }
 }
+
+/// What an answer means, and what one to a question by key would: for fuzzing, which no server
+/// is in the way of.
+#[doc(hidden)]
+#[must_use]
+pub fn meaning_of(status: u16, retry_after: Option<&str>, body: &[u8]) -> (Answer, Word) {
+    let reading = meaning::Reading {
+        not_accepted: vec![429, 503],
+        retry_after_ms_max: 60_000,
+    };
+    let call = reading.of_call(status, retry_after, body, sealpost_schemas::Timestamp(0));
+    (call, meaning::of_question(status, body))
+}

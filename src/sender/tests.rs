@@ -123,7 +123,7 @@ fn scene(in_flight_max: usize, rate_per_second: Option<u32>) -> Scene {
         Channel::ALL.map(|_| Arc::clone(&puppet) as Arc<dyn Provider>),
         Arc::new(ring("right").restricted_to(&[KeyPurpose::Destination])),
         Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
-        runtime.handle().clone(),
+        Timekeeping::system(runtime.handle().clone()),
         Box::new(move |shard, id, _, answer| heard.lock().unwrap().push((shard, id, answer))),
     );
     Scene {

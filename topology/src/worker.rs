@@ -5,7 +5,8 @@
 //! Changes of ownership, answers from the outside world, a portion of work of every task; then
 //! one commit of all outputs, state changes and input offsets; then, and only then, the effects.
 //! [`CommitError::Aborted`] puts every task back to the last commit; [`CommitError::Fenced`]
-//! drops them all and joins the group again.
+//! drops them all and joins the group again. So does an error of a worker that has lost shards
+//! meanwhile: what it went by was no longer so.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -263,6 +264,43 @@ impl<P: Processor> Worker<P> {
     /// # Errors
     /// [`WorkerError`]: the process should stop.
     pub fn step(&mut self, wait: Duration) -> Result<bool, WorkerError> {
+        match self.try_step(wait) {
+            Err(WorkerError::Stopped { reason, .. }) if self.has_lost_shards()? => {
+                let stage = self.spec.name;
+                tracing::warn!(
+                    stage,
+                    reason,
+                    "went by shards that were lost: joining again"
+                );
+                self.start_over()?;
+                Ok(true)
+            }
+            result => result,
+        }
+    }
+
+    fn has_lost_shards(&mut self) -> Result<bool, LogError> {
+        let changes = match self.member.as_deref_mut() {
+            Some(member) => member.poll(Duration::ZERO)?,
+            None => Vec::new(),
+        };
+        Ok(changes
+            .iter()
+            .any(|change| matches!(change, Ownership::Lost(_))))
+    }
+
+    /// Drops everything, and joins the group again.
+    fn start_over(&mut self) -> Result<(), LogError> {
+        self.status.aborted.fetch_add(1, Ordering::Relaxed);
+        self.tasks.clear();
+        self.status.shards.store(0, Ordering::SeqCst);
+        // the old seat is given up first: the new one may be the same
+        self.member = None;
+        self.member = Some(Self::take_seat(&*self.log, &self.spec, &self.inbox)?);
+        Ok(())
+    }
+
+    fn try_step(&mut self, wait: Duration) -> Result<bool, WorkerError> {
         let ownership = self.wait(wait)?;
         // told before anything is done: idle and finished inputs together mean drained
         self.status.idle.store(false, Ordering::SeqCst);
@@ -435,12 +473,7 @@ impl<P: Processor> Worker<P> {
             }
             Err(CommitError::Fenced) => {
                 tracing::warn!(stage = self.spec.name, "fenced: joining the group again");
-                self.status.aborted.fetch_add(1, Ordering::Relaxed);
-                self.tasks.clear();
-                self.status.shards.store(0, Ordering::SeqCst);
-                // the old seat is given up first: the new one may be the same
-                self.member = None;
-                self.member = Some(Self::take_seat(&*self.log, &self.spec, &self.inbox)?);
+                self.start_over()?;
             }
             Err(CommitError::Log(error)) => return Err(error.into()),
         }
@@ -516,3 +549,6 @@ fn stopped(spec: &StageSpec, shard: Shard, error: ProcessError) -> WorkerError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ pub fn owner(key: &[u8]) -> Option<Owner> {
         (b'a', 9) => account_user(key).map(Owner::User),
         (b'e' | b'f', 13) => numbered(key).map(|(user, _)| Owner::User(user)),
         (b'q', 9) => Some(Owner::Unfinished),
+        (b'm', 1) => Some(Owner::ThisShard),
         (b'p', 5) | (b'd' | b'g', 25) => Some(Owner::EveryShard),
         _ => None,
     }
@@ -108,7 +109,7 @@ impl Table for Nowhere {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::super::account::{ProfileAt, account_key, chunk_key, frozen_key};
-    use super::super::{close_key, closed_key, short_key};
+    use super::super::{DONE_KEY, close_key, closed_key, short_key};
     use super::*;
     use crate::table::testing::MapTable;
     use sealpost_schemas::{Digest, Won};
@@ -136,6 +137,7 @@ mod tests {
             assert_eq!(owner(&key), Some(Owner::EveryShard));
         }
         assert_eq!(owner(&close_key(1)), Some(Owner::Unfinished));
+        assert_eq!(owner(DONE_KEY), Some(Owner::ThisShard));
         assert_eq!(owner(b"z"), None);
         assert_eq!(billed(&frozen_key(user(), period)), Some((user(), period)));
     }

@@ -98,7 +98,7 @@ fn common_of(
                     rows.remove(key);
                 }
                 Some(value) => match owner(key, value) {
-                    Some(Owner::User(_)) => {}
+                    Some(Owner::User(_) | Owner::ThisShard) => {}
                     Some(Owner::EveryShard | Owner::Unfinished) => {
                         rows.insert(key.to_vec(), value.to_vec());
                     }

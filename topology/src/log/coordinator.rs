@@ -50,8 +50,9 @@ impl Coordinator {
         !self.members.is_empty()
     }
 
-    pub(crate) fn first_member(&self) -> Option<MemberId> {
-        self.members.first().copied()
+    /// The member at a place in the order of their joining.
+    pub(crate) fn member_at(&self, place: usize) -> Option<MemberId> {
+        self.members.iter().nth(place).copied()
     }
 
     pub(crate) fn join(&mut self, member: MemberId) {

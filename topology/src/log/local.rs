@@ -150,9 +150,15 @@ impl<S: Storage> LocalLog<S> {
     /// what the session time-out of a broker does.
     #[doc(hidden)]
     pub fn evict_first_member(&self, group: &Group) {
+        self.evict_member(group, 0);
+    }
+
+    /// The same for the group's member at a place in the order of their joining.
+    #[doc(hidden)]
+    pub fn evict_member(&self, group: &Group, place: usize) {
         let mut order = lock(&self.shared.order);
         if let Some(coordinator) = order.groups.get_mut(group)
-            && let Some(member) = coordinator.first_member()
+            && let Some(member) = coordinator.member_at(place)
         {
             coordinator.evict(member);
         }

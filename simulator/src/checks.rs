@@ -1,0 +1,237 @@
+//! The checks, from outside: what was written in, what the provider took, what the log holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use sealpost::books::{Books, dead_letters};
+use sealpost_schemas::record::{Outcome, SendState, State, Statement};
+use sealpost_schemas::{Kind, Period, Timestamp, UserId, codec};
+use sealpost_topology::log::Log as _;
+use sealpost_topology::types::Offset;
+
+use crate::expect::Expected;
+use crate::marks::Mark;
+use crate::provider::show;
+use crate::upstream::personal_in;
+use crate::world::World;
+
+impl World {
+    /// Everything that must hold at the end.
+    pub(crate) fn check(&self) -> Result<()> {
+        let zone = self.zone.clone();
+        let month_of = move |at: Timestamp| {
+            let local = jiff::Timestamp::from_microsecond(at.0)
+                .ok()?
+                .to_zoned(zone.clone());
+            Period::new(local.year(), local.month()).ok()
+        };
+        let expected = self.written.expected(&month_of, &self.site.scene);
+        self.check_statements(&expected)?;
+        self.check_refused(&expected)?;
+        self.check_ledger(&expected);
+        for period in &self.closed {
+            self.check_states(*period, &expected)?;
+        }
+        self.hunt()?;
+        self.seal_trace()
+    }
+
+    /// Money and conservation: every statement that is due is there once, with what the rules say.
+    fn check_statements(&self, expected: &Expected) -> Result<()> {
+        let scene = &self.site.scene;
+        let topic = &self.site.pipeline.topics.statements;
+        let mut found: BTreeMap<(UserId, Period), Vec<u8>> = BTreeMap::new();
+        for shard in self.operator.deployment.shards() {
+            self.operator.deployment.scan(topic, shard, |_, _, value| {
+                let statement: Statement = codec::decode(value)?;
+                let key = (statement.user_id, statement.period);
+                if found.insert(key, value.to_vec()).is_some() {
+                    scene.violate(format_args!(
+                        "conservation: {}/{} was settled twice",
+                        key.0, key.1
+                    ));
+                }
+                let sum: i128 = statement
+                    .lines
+                    .iter()
+                    .map(|line| i128::from(line.amount_won.0))
+                    .sum();
+                let total = i128::from(statement.total_won.0);
+                if sum != total {
+                    scene.violate(format_args!(
+                        "money: the lines of {}/{} sum to {sum}, not {total}",
+                        key.0, key.1
+                    ));
+                }
+                match expected.statements.get(&key) {
+                    None => scene.violate(format_args!(
+                        "conservation: {}/{} was settled and should not be",
+                        key.0, key.1
+                    )),
+                    Some(due) if due.total.is_some_and(|due| due != total) => {
+                        scene.violate(format_args!(
+                            "money: {}/{} comes to {total}, not {}",
+                            key.0,
+                            key.1,
+                            due.total.unwrap_or_default()
+                        ));
+                    }
+                    Some(_) => {}
+                }
+                Ok(())
+            })?;
+        }
+        for (user, period) in expected.statements.keys() {
+            if !found.contains_key(&(*user, *period)) {
+                scene.violate(format_args!(
+                    "conservation: {user}/{period} was never settled"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is dropped silently, and nothing is refused that should count.
+    fn check_refused(&self, expected: &Expected) -> Result<()> {
+        let scene = &self.site.scene;
+        let usage = self.site.pipeline.topics.usage.name();
+        let mut refused = BTreeSet::new();
+        for letter in dead_letters(&self.operator.deployment)? {
+            if letter.source == usage && !expected.open_to_chance.contains(&letter.user_id) {
+                refused.insert((
+                    usize::try_from(letter.partition)?,
+                    letter.position.cast_unsigned(),
+                ));
+            }
+        }
+        for (shard, offset) in expected.refused.symmetric_difference(&refused) {
+            let which = if refused.contains(&(*shard, *offset)) {
+                "was refused and should count"
+            } else {
+                "should be refused and was not"
+            };
+            scene.violate(format_args!(
+                "refusals: usage at offset {offset} of shard {shard} {which}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// At most one acceptance for a bill, at the address of the cut.
+    fn check_ledger(&self, expected: &Expected) {
+        let scene = &self.site.scene;
+        let mut bills = BTreeSet::new();
+        for taken in self.site.desk.ledger() {
+            let id = taken.id;
+            if !bills.insert((id.user_id, id.period, id.kind)) {
+                scene.violate(format_args!("{} was taken twice", show(&id)));
+            }
+            let due = expected.statements.get(&(id.user_id, id.period));
+            let address = due.and_then(|due| due.plain.address(id.channel));
+            if address.map(str::as_bytes) != Some(taken.to.as_slice()) {
+                scene.violate(format_args!(
+                    "{} went to another address than that of the cut",
+                    show(&id)
+                ));
+            }
+        }
+    }
+
+    /// Every statement is in one end state, and the provider's ledger agrees with it.
+    fn check_states(&self, period: Period, expected: &Expected) -> Result<()> {
+        let scene = &self.site.scene;
+        let states = self.operator.states(period)?;
+        for (user, _) in expected.statements.keys().filter(|(_, of)| *of == period) {
+            let Some(kind) = states
+                .get(user)
+                .and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill))
+            else {
+                scene.violate(format_args!(
+                    "conservation: {user}/{period} has a statement and no send state"
+                ));
+                continue;
+            };
+            let bill = (*user, period, Kind::Bill);
+            let taken = self.site.desk.has(bill);
+            let agrees = match kind.state {
+                State::Sent => taken,
+                State::Failed | State::Suppressed => !taken,
+                // an intent whose process died before it called is in doubt, too
+                State::Unknown => true,
+                State::Pending | State::Held | State::Sending => false,
+            };
+            if !agrees {
+                scene.violate(format_args!(
+                    "{user}/{period} ends {}, and the provider has taken {}",
+                    kind.state.name(),
+                    u8::from(taken)
+                ));
+            }
+            self.mark_state(kind.state, states.get(user));
+        }
+        let books = Books::read(&self.operator.deployment, period)?;
+        if !books.balanced {
+            scene.violate(format_args!("the books of {period} do not balance"));
+        }
+        Ok(())
+    }
+
+    fn mark_state(&self, state: State, of: Option<&SendState>) {
+        let scene = &self.site.scene;
+        let calls = of.into_iter().flat_map(|state| &state.kinds);
+        let calls: Vec<_> = calls.flat_map(|kind| &kind.calls).collect();
+        match state {
+            State::Unknown => scene.reach(Mark::Unknown),
+            State::Failed => scene.reach(Mark::Exhausted),
+            State::Sent if calls.len() > 1 => scene.reach(Mark::NextChannel),
+            _ => {}
+        }
+        if calls
+            .iter()
+            .any(|call| call.outcome == Some(Outcome::Unknown))
+        {
+            scene.reach(Mark::Unknown);
+        }
+    }
+
+    /// No plaintext in any byte of any record.
+    pub(crate) fn hunt(&self) -> Result<()> {
+        for spec in self.site.pipeline.topic_specs() {
+            for shard in self.operator.deployment.shards() {
+                let mut at = Offset(0);
+                while let Some(batch) = self.site.log.read(&spec.topic, shard, at)? {
+                    for record in batch.iter() {
+                        for bytes in [Some(record.key), record.value].into_iter().flatten() {
+                            if let Some(what) = personal_in(bytes) {
+                                self.site.scene.violate(format_args!(
+                                    "privacy: {what} is at offset {} of {} in shard {shard}",
+                                    record.offset, spec.topic
+                                ));
+                            }
+                        }
+                    }
+                    at = batch.next_offset();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is on the log and in the ledger is part of what must be the same again.
+    fn seal_trace(&self) -> Result<()> {
+        let trace = &self.site.scene.trace;
+        for spec in self.site.pipeline.topic_specs() {
+            for shard in self.operator.deployment.shards() {
+                let mut at = Offset(0);
+                while let Some(batch) = self.site.log.read(&spec.topic, shard, at)? {
+                    for record in batch.iter() {
+                        trace.bytes(record.key);
+                        trace.bytes(record.value.unwrap_or_default());
+                    }
+                    at = batch.next_offset();
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! `sometimes` marks: states that a campaign must come across, or it explores less than it says.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+macro_rules! marks {
+    ($($(#[$doc:meta])* $mark:ident = $name:literal,)*) => {
+        /// A state worth reaching.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mark { $($(#[$doc])* $mark,)* }
+
+        impl Mark {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$mark,)*];
+
+            /// What a report calls it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$mark => $name,)* }
+            }
+        }
+    };
+}
+
+marks! {
+    /// A process died, and its last commit stands although nobody learned of it.
+    DiedAfterCommit = "died after a commit",
+    /// A process died before its last commit.
+    DiedBeforeCommit = "died before a commit",
+    /// A process died between two calls of one step.
+    DiedBetweenCalls = "died between two calls",
+    /// A process stood still between its commit and what it asks of the world.
+    StoodStillBeforeCalls = "stood still between commit and calls",
+    /// A step was aborted.
+    Aborted = "a step was aborted",
+    /// A worker that had been shut out tried to commit.
+    Fenced = "a commit was fenced",
+    /// A shard's owner stood still while its shards went elsewhere.
+    Evicted = "shards were lost",
+    /// A process came or went in good order.
+    Moved = "shards moved in good order",
+    /// A call was answered to somebody who no longer owned its shard.
+    Receipt = "a late answer became a receipt",
+    /// The provider decided on a call whose process had lost its shards meanwhile.
+    ZombieCall = "a zombie was on the line",
+    /// An answer came for a call of a process that is dead.
+    DeadLine = "a call outlived its process",
+    /// The provider took a message and the caller never heard of it.
+    TakenUnheard = "taken, and the answer was lost",
+    /// A call that was not taken was answered by silence.
+    SilentLoss = "not taken, and no answer",
+    /// The provider was asked, and had it.
+    AskedTaken = "asked by key: taken",
+    /// The provider was asked, and did not have it.
+    AskedNotTaken = "asked by key: not taken",
+    /// The provider collapsed a repeat.
+    Deduplicated = "the provider collapsed a repeat",
+    /// A provider was away.
+    Outage = "a provider was away",
+    /// A channel was set up wrongly.
+    Parked = "a channel was parked",
+    /// A message ended unknown.
+    Unknown = "a message was unknown",
+    /// An operator settled one.
+    Resolved = "an operator resolved it",
+    /// A second round began.
+    Retried = "a next round began",
+    /// A message went out on a channel that was not the first.
+    NextChannel = "sent on a later channel",
+    /// A message went out in a later version.
+    LaterVersion = "sent in a later version",
+    /// A bill waited for its window.
+    Held = "held for a window",
+    /// A route came to its end.
+    Exhausted = "a route was exhausted",
+    /// Usage came after its period was settled.
+    Late = "late usage became an adjustment",
+    /// The same event twice.
+    Duplicate = "an event came twice",
+    /// One event id with two contents.
+    Conflict = "an event came with other content",
+    /// A row that cannot be read.
+    BadInput = "a record could not be read",
+    /// Usage of somebody nobody knows.
+    UnknownSubscriber = "usage of an unknown subscriber was refused",
+    /// A subscriber left before the close.
+    Withdrawn = "somebody had withdrawn",
+    /// A period was closed again.
+    ClosedAgain = "a period was closed again",
+    /// The policy was changed.
+    PolicySet = "the policy was changed",
+    /// Stages read everything again.
+    Replayed = "a stage was replayed",
+    /// A key was rotated.
+    Rotated = "a key was rotated",
+    /// The log was compacted.
+    Compacted = "the log was compacted",
+    /// The clocks jumped.
+    ClockJump = "the clocks jumped",
+}
+
+/// How often each was reached.
+#[derive(Debug, Default)]
+pub struct Marks(Mutex<BTreeMap<Mark, u64>>);
+
+impl Marks {
+    /// It was reached.
+    pub fn reach(&self, mark: Mark) {
+        *self.lock().entry(mark).or_default() += 1;
+    }
+
+    /// How often each was.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<Mark, u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Mark, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

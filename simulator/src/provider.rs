@@ -1,0 +1,482 @@
+//! The provider: outside of everything, with a ledger that survives whatever happens to the
+//! pipeline. It is asked at the end what was sent; the pipeline is not.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sealpost::provider::{Message, Provider, Reply};
+use sealpost_operators::gate::{Answer, CallId, Doubt, Word};
+use sealpost_schemas::record::Dispatch;
+use sealpost_schemas::{Channel, Digest, Kind, Period, Timestamp, UserId};
+
+use crate::canary::Canary;
+use crate::draw::Draw;
+use crate::marks::Mark;
+use crate::plan::Fault;
+use crate::scene::{Event, Scene};
+use crate::upstream::personal_in;
+use crate::vitals::{Effect, Vitals};
+
+/// A call has ended for its caller after this long, as a rule.
+pub const CALL_MS_MAX: i64 = 2_000;
+/// A call is off the line this long after it began, whatever its caller believes: a little less
+/// than the grace that the gate gives it.
+const LINE_MS_MAX: i64 = 2_500;
+
+/// An answer that was given may be this late: whoever hears it has much else to do.
+const ANSWER_MS_MAX: i64 = 20_000;
+
+/// The bill or follow-up that a call is of.
+pub type Bill = (UserId, Period, Kind);
+
+/// A message that was taken.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Which call took it.
+    pub id: CallId,
+    /// When.
+    pub at: Timestamp,
+    /// To where.
+    pub to: Vec<u8>,
+}
+
+/// A call on the line.
+struct Line {
+    id: CallId,
+    vitals: Arc<Vitals>,
+    reply: Arc<Reply<Answer>>,
+    to: Vec<u8>,
+    /// The provider still has to decide.
+    undecided: bool,
+    takes: bool,
+    answer: Option<Answer>,
+}
+
+struct Question {
+    id: CallId,
+    vitals: Arc<Vitals>,
+    reply: Arc<Reply<Word>>,
+}
+
+#[derive(Default)]
+struct Book {
+    number: u64,
+    lines: BTreeMap<u64, Line>,
+    questions: BTreeMap<u64, Question>,
+    ledger: Vec<Taken>,
+    bodies: BTreeMap<CallId, Digest>,
+    away_until: [Timestamp; Channel::ALL.len()],
+    parked_until: [Timestamp; Channel::ALL.len()],
+}
+
+/// See the module.
+pub struct Desk {
+    scene: Arc<Scene>,
+    draw: Mutex<Draw>,
+    book: Mutex<Book>,
+}
+
+const fn bill(id: &CallId) -> Bill {
+    (id.user_id, id.period, id.kind)
+}
+
+impl Desk {
+    /// A provider that knows nobody yet.
+    #[must_use]
+    pub fn new(scene: Arc<Scene>) -> Self {
+        let draw = Mutex::new(Draw::of(scene.plan.seed, "provider"));
+        Self {
+            scene,
+            draw,
+            book: Mutex::default(),
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draw(&self) -> MutexGuard<'_, Draw> {
+        self.draw.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was taken.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<Taken> {
+        self.book().ledger.clone()
+    }
+
+    /// Whether a bill was taken.
+    #[must_use]
+    pub fn has(&self, of: Bill) -> bool {
+        self.book().ledger.iter().any(|taken| bill(&taken.id) == of)
+    }
+
+    /// Whether a call about a bill is on the line.
+    #[must_use]
+    pub fn is_on_the_line(&self, of: Bill) -> bool {
+        self.book().lines.values().any(|line| bill(&line.id) == of)
+    }
+
+    /// Whether nothing is on the line and nobody waits for a word.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let book = self.book();
+        book.lines.is_empty() && book.questions.is_empty()
+    }
+
+    /// A channel is away, or set up wrongly, for a while.
+    pub fn trouble(&self, channel: Channel, fault: Fault, until: Timestamp) {
+        let mut book = self.book();
+        let of = if fault == Fault::Outage {
+            self.scene.reach(Mark::Outage);
+            &mut book.away_until
+        } else {
+            &mut book.parked_until
+        };
+        if let Some(slot) = of.get_mut(channel.index()) {
+            *slot = until;
+        }
+    }
+
+    fn doubt(&self, channel: Channel) -> Doubt {
+        self.scene
+            .plan
+            .doubts
+            .get(channel.index())
+            .copied()
+            .unwrap_or(Doubt::Nothing)
+    }
+
+    /// Whether, and what, this call will be answered.
+    fn fate(&self, channel: Channel, book: &Book) -> (bool, Answer) {
+        let scene = &self.scene;
+        let mut draw = self.draw();
+        let until = |of: &[Timestamp]| of.get(channel.index()).is_some_and(|at| *at > scene.now());
+        let busy = |draw: &mut Draw| Answer::NotAccepted {
+            reason: "busy",
+            retry_after_ms: draw.one_in(2).then(|| draw.within(100, 3_000)),
+        };
+        if scene.has(Fault::Misconfigured) && until(&book.parked_until) {
+            scene.reach(Mark::Parked);
+            return (false, Answer::Misconfigured("unauthorized"));
+        }
+        if scene.has(Fault::Outage) && until(&book.away_until) {
+            return match draw.below(3) {
+                0 => (false, Answer::NoAnswer("reset")),
+                1 => (true, Answer::NoAnswer("timeout")),
+                _ => (false, busy(&mut draw)),
+            };
+        }
+        if scene.has(Fault::Timeout) && draw.one_in(4) {
+            return (draw.one_in(2), Answer::NoAnswer("timeout"));
+        }
+        if scene.has(Fault::Busy) && draw.one_in(5) {
+            return (false, busy(&mut draw));
+        }
+        if scene.has(Fault::Refuse) && draw.one_in(3) {
+            return (false, Answer::Refused("rejected"));
+        }
+        let accepted = Answer::Accepted {
+            provider_message_id: None,
+        };
+        (true, accepted)
+    }
+
+    /// A call begins.
+    fn begin(&self, vitals: &Arc<Vitals>, message: Message, reply: &Arc<Reply<Answer>>) {
+        let scene = &self.scene;
+        let id = message.id;
+        let process = vitals.number;
+        scene.say(format_args!("p{process} calls about {}", show(&id)));
+        let parts = [message.subject.as_deref(), Some(message.body.as_str())];
+        let parts = parts.into_iter().chain([message.html.as_deref()]).flatten();
+        for part in parts {
+            if let Some(what) = personal_in(part.as_bytes()) {
+                scene.violate(format_args!(
+                    "privacy: {what} is in what was rendered for {}",
+                    show(&id)
+                ));
+            }
+        }
+        let digest = Dispatch::digest_of(
+            message.subject.as_deref(),
+            &message.body,
+            message.html.as_deref(),
+        );
+        let mut book = self.book();
+        if *book.bodies.entry(id).or_insert(digest) != digest {
+            scene.violate(format_args!(
+                "two calls of {} carry different messages",
+                show(&id)
+            ));
+        }
+        if id.message_key() != message.message_key {
+            scene.violate(format_args!("a call of {} has another key", show(&id)));
+        }
+        let collapses = matches!(self.doubt(id.channel), Doubt::Repeat { .. });
+        let may_repeat = |other: &CallId| collapses && *other == id;
+        if book
+            .lines
+            .values()
+            .any(|line| bill(&line.id) == bill(&id) && line.undecided && !may_repeat(&line.id))
+        {
+            scene.violate(format_args!(
+                "a call of {} began while another was on the line",
+                show(&id)
+            ));
+        }
+        if book
+            .ledger
+            .iter()
+            .any(|taken| bill(&taken.id) == bill(&id) && !may_repeat(&taken.id))
+        {
+            scene.violate(format_args!(
+                "a call of {} began although it was taken",
+                show(&id)
+            ));
+        }
+        let (takes, mut answer) = self.fate(id.channel, &book);
+        let mut draw = self.draw();
+        let decided_ms = draw.within(1, CALL_MS_MAX / 2);
+        let (decided_ms, answered_ms) = match answer {
+            // the caller has given up; the provider may not know that
+            Answer::NoAnswer(_) => {
+                scene.reach(if takes {
+                    Mark::TakenUnheard
+                } else {
+                    Mark::SilentLoss
+                });
+                (draw.within(1, LINE_MS_MAX), CALL_MS_MAX)
+            }
+            _ if scene.has(Fault::SlowAnswer) && draw.one_in(4) => {
+                let decided_ms = draw.within(1, LINE_MS_MAX);
+                (decided_ms, draw.within(decided_ms, ANSWER_MS_MAX))
+            }
+            _ => (decided_ms, draw.within(decided_ms, CALL_MS_MAX)),
+        };
+        drop(draw);
+        if scene.is_sabotaged(Canary::RepeatsBlindly) && matches!(answer, Answer::NoAnswer(_)) {
+            answer = Answer::NotAccepted {
+                reason: "timeout",
+                retry_after_ms: None,
+            };
+        }
+        if let Answer::Accepted {
+            provider_message_id,
+        } = &mut answer
+        {
+            let metadata = if scene.is_sabotaged(Canary::LeaksAddress) {
+                String::from_utf8_lossy(message.to.as_bytes()).into_owned()
+            } else {
+                format!("sim-{:016x}", message.message_key.draw())
+            };
+            *provider_message_id = Some(metadata);
+        }
+        book.number += 1;
+        let number = book.number;
+        book.lines.insert(
+            number,
+            Line {
+                id,
+                vitals: Arc::clone(vitals),
+                reply: Arc::clone(reply),
+                to: message.to.as_bytes().to_vec(),
+                undecided: true,
+                takes,
+                answer: Some(answer),
+            },
+        );
+        drop(book);
+        scene.schedule(scene.now().plus_ms(decided_ms), Event::Take(number));
+        scene.schedule(scene.now().plus_ms(answered_ms), Event::Answer(number));
+    }
+
+    /// The provider decides on a call.
+    pub fn take(&self, number: u64) {
+        let scene = &self.scene;
+        let mut book = self.book();
+        let Some(line) = book.lines.get_mut(&number) else {
+            return;
+        };
+        line.undecided = false;
+        if line.vitals.is_evicted() {
+            scene.reach(Mark::ZombieCall);
+        }
+        let (id, takes, to) = (line.id, line.takes, line.to.clone());
+        if line.answer.is_none() {
+            book.lines.remove(&number);
+        }
+        if !takes {
+            return;
+        }
+        if let Doubt::Repeat { window_ms } = self.doubt(id.channel)
+            && !scene.is_sabotaged(Canary::TimeInKey)
+            && book
+                .ledger
+                .iter()
+                .any(|taken| taken.id == id && scene.now() <= taken.at.plus_ms(window_ms))
+        {
+            scene.reach(Mark::Deduplicated);
+            return;
+        }
+        scene.say(format_args!("the provider takes {}", show(&id)));
+        if book.ledger.iter().any(|taken| bill(&taken.id) == bill(&id)) {
+            scene.violate(format_args!("{} was taken twice", show(&id)));
+        }
+        if id.version.0 > 0 {
+            scene.reach(Mark::LaterVersion);
+        }
+        let at = scene.now();
+        book.ledger.push(Taken { id, at, to });
+    }
+
+    /// The answer to a call arrives.
+    pub fn answer(&self, number: u64) {
+        let scene = &self.scene;
+        let mut book = self.book();
+        let Some(line) = book.lines.get_mut(&number) else {
+            return;
+        };
+        let Some(answer) = line.answer.take() else {
+            return;
+        };
+        let (id, reply, vitals) = (line.id, Arc::clone(&line.reply), Arc::clone(&line.vitals));
+        if !line.undecided {
+            book.lines.remove(&number);
+        }
+        drop(book);
+        scene.say(format_args!(
+            "p{} hears of {}: {answer:?}",
+            vitals.number,
+            show(&id)
+        ));
+        if vitals.is_dead() {
+            scene.reach(Mark::DeadLine);
+        }
+        if scene.is_sabotaged(Canary::LosesAnswer) && self.draw().one_in(3) {
+            std::mem::forget(reply);
+            return;
+        }
+        vitals.act(Box::new(move || reply.answer(vec![(id, answer)])));
+    }
+
+    /// A question is asked.
+    fn ask(&self, vitals: &Arc<Vitals>, id: CallId, reply: &Arc<Reply<Word>>) {
+        let scene = &self.scene;
+        scene.say(format_args!("p{} asks for {}", vitals.number, show(&id)));
+        let mut book = self.book();
+        // one that was shut out and does not know it yet may ask: what it makes of the answer it
+        // can write nowhere
+        if !vitals.is_evicted()
+            && book
+                .lines
+                .values()
+                .any(|line| line.id == id && line.undecided && line.takes)
+        {
+            scene.violate(format_args!(
+                "{} was asked for while its call was on the line",
+                show(&id)
+            ));
+        }
+        book.number += 1;
+        let number = book.number;
+        let question = Question {
+            id,
+            vitals: Arc::clone(vitals),
+            reply: Arc::clone(reply),
+        };
+        book.questions.insert(number, question);
+        drop(book);
+        let wait = self.draw().within(1, CALL_MS_MAX);
+        scene.schedule(scene.now().plus_ms(wait), Event::Word(number));
+    }
+
+    /// The answer to a question arrives.
+    pub fn word(&self, number: u64) {
+        let scene = &self.scene;
+        let mut book = self.book();
+        let Some(Question { id, vitals, reply }) = book.questions.remove(&number) else {
+            return;
+        };
+        let known = book.ledger.iter().any(|taken| taken.id == id)
+            && !scene.is_sabotaged(Canary::TimeInKey);
+        drop(book);
+        let word = if scene.has(Fault::Vague) && self.draw().one_in(3) {
+            Word::Unclear
+        } else if known {
+            scene.reach(Mark::AskedTaken);
+            Word::Taken {
+                provider_message_id: None,
+            }
+        } else {
+            scene.reach(Mark::AskedNotTaken);
+            Word::NotTaken
+        };
+        scene.say(format_args!(
+            "p{} is told of {}: {word:?}",
+            vitals.number,
+            show(&id)
+        ));
+        vitals.act(Box::new(move || reply.answer(vec![(id, word)])));
+    }
+}
+
+/// A call in the trace.
+#[must_use]
+pub fn show(id: &CallId) -> String {
+    format!(
+        "{}/{}/{}/v{}/{}",
+        id.user_id, id.period, id.kind, id.version, id.channel
+    )
+}
+
+/// The desk as one process reaches it on one channel.
+pub struct Phone {
+    desk: Arc<Desk>,
+    vitals: Arc<Vitals>,
+    channel: Channel,
+}
+
+impl Phone {
+    /// A process's way to the provider.
+    #[must_use]
+    pub fn new(desk: Arc<Desk>, vitals: Arc<Vitals>, channel: Channel) -> Self {
+        Self {
+            desk,
+            vitals,
+            channel,
+        }
+    }
+}
+
+impl Provider for Phone {
+    fn name(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn doubt(&self) -> Doubt {
+        self.desk.doubt(self.channel)
+    }
+
+    fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {
+        for message in messages {
+            match self.vitals.effect() {
+                Effect::Not => {
+                    self.desk.scene.reach(Mark::DiedBetweenCalls);
+                    return;
+                }
+                Effect::Happens | Effect::Last => self.desk.begin(&self.vitals, message, &reply),
+            }
+        }
+    }
+
+    fn ask(&self, ids: Vec<CallId>, reply: Arc<Reply<Word>>) {
+        for id in ids {
+            if self.vitals.effect() == Effect::Not {
+                return;
+            }
+            self.desk.ask(&self.vitals, id, &reply);
+        }
+    }
+}

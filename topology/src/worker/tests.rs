@@ -1,0 +1,104 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use super::*;
+use crate::batch::{Batch, Record};
+use crate::graph::{InputSpec, Role};
+use crate::log::{Cleanup, Faults, MemoryLog, TopicSpec, Write};
+use crate::processor::{Context, InputId};
+use crate::types::{Group, Topic};
+
+/// Fails at every record, after it was shut out of its group or not.
+struct Failing {
+    log: MemoryLog,
+    group: Group,
+    shut_out: Arc<AtomicBool>,
+}
+
+impl Processor for Failing {
+    type Effect = ();
+    type Completion = ();
+
+    fn process(
+        &mut self,
+        _: InputId,
+        _: Record<'_>,
+        _: &mut Context<'_, ()>,
+    ) -> Result<(), ProcessError> {
+        if self.shut_out.swap(false, Ordering::SeqCst) {
+            self.log.evict_first_member(&self.group);
+        }
+        Err(ProcessError::Stop("what it went by is gone".to_owned()))
+    }
+}
+
+/// A worker of one shard with one record before it, and whether it is shut out while it works.
+fn worker(shut_out: &Arc<AtomicBool>) -> Worker<Failing> {
+    let log = MemoryLog::in_memory(1, Arc::new(|| TimeMs(0)), Faults::default()).unwrap();
+    let (topic, group) = (Topic::new("in"), Group::new("group"));
+    let cleanup = Cleanup::Keep;
+    let made = TopicSpec {
+        topic: topic.clone(),
+        cleanup,
+    };
+    log.create(&[made]).unwrap();
+    let mut batch = Batch::default();
+    batch.push(b"key", Some(b"value"));
+    let write = Write {
+        topic: topic.clone(),
+        shard: Shard(0),
+        batch,
+    };
+    log.append(vec![write], Durability::Process).unwrap();
+    let spec = StageSpec {
+        name: "stage",
+        group: group.clone(),
+        inputs: vec![InputSpec {
+            topic,
+            role: Role::Data,
+        }],
+        outputs: Vec::new(),
+        stores: Vec::new(),
+        effect_durability: Durability::Process,
+        note: "",
+    };
+    let (shared, shut_out) = (log.clone(), Arc::clone(shut_out));
+    let factory: Factory<Failing> = Arc::new(move |_| Failing {
+        log: shared.clone(),
+        group: group.clone(),
+        shut_out: Arc::clone(&shut_out),
+    });
+    let clock: Clock = Arc::new(|| TimeMs(0));
+    let grace = Duration::ZERO;
+    Worker::join(
+        Arc::new(log),
+        Arc::new(spec),
+        factory,
+        Arc::new(NoEffects),
+        clock,
+        grace,
+    )
+    .unwrap()
+}
+
+#[test]
+fn the_error_of_a_worker_that_was_shut_out_is_not_its_end() {
+    let shut_out = Arc::new(AtomicBool::new(true));
+    let mut worker = worker(&shut_out);
+    assert!(worker.step(Duration::ZERO).unwrap());
+    assert!(worker.shards().is_empty(), "it holds nothing any more");
+    // the shard is its own again, and the error is, too
+    let stopped = worker.step(Duration::ZERO);
+    assert!(matches!(stopped, Err(WorkerError::Stopped { .. })));
+}
+
+#[test]
+fn the_error_of_a_worker_that_has_its_shards_is_told() {
+    let mut worker = worker(&Arc::default());
+    let stopped = worker.step(Duration::ZERO);
+    assert!(matches!(stopped, Err(WorkerError::Stopped { .. })));
+}
