@@ -1,8 +1,9 @@
-//! What a `run` serves over HTTP: metrics, health, and the operator's commands.
+//! What a `run` serves over HTTP: metrics, health, the operator's commands, and a page.
 
 mod access;
 pub(crate) mod api;
 mod health;
+mod page;
 pub(crate) mod problem;
 mod server;
 
@@ -91,6 +92,7 @@ pub(crate) fn serve(served: Served<'_>, runtime: &tokio::runtime::Runtime) -> Re
         .route("/healthz", get(async move || live.healthz()))
         .route("/readyz", get(async move || ready.readyz()))
         .route("/receipts/{channel}", receipts.route())
+        .merge(page::routes())
         .nest("/api/v1", api.router(commands))
         .layer(axum::extract::DefaultBodyLimit::max(api::BODY_BYTES_MAX))
         .fallback(async || no_such_path())

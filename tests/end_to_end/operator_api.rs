@@ -253,3 +253,34 @@ fn tokens_that_cannot_be_used_stop_the_run_before_it_listens() {
         refused.stderr
     );
 }
+
+#[test]
+fn the_page_is_served_to_anybody_and_brings_nothing_from_elsewhere() {
+    let (_site, run, port) = running("");
+    let page = get("/").send(port);
+    assert_eq!(page.status, 200);
+    assert!(
+        page.head.contains("content-type: text/html"),
+        "{}",
+        page.head
+    );
+    assert!(page.head.contains("default-src 'none'"), "{}", page.head);
+    // every file that it names is there, of a type that the browser takes
+    for (path, content_type) in [("page.js", "text/javascript"), ("page.css", "text/css")] {
+        assert!(page.body.contains(path));
+        let file = get(&format!("/{path}")).send(port);
+        assert_eq!(file.status, 200);
+        assert!(file.head.contains(content_type), "{}", file.head);
+        assert!(!file.body.contains("://"), "{path} names another place");
+    }
+    assert!(!page.body.contains("://"));
+    // and what it asks for is there
+    for path in ["status", "dead-letters", "audit"] {
+        get(&format!("/api/v1/{path}")).token(ALICE).send(port).ok();
+        get(&format!("/api/v1/{path}"))
+            .send(port)
+            .refused(401, "no token");
+    }
+    run.terminate();
+    run.ended().expect(0);
+}
