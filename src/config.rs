@@ -11,6 +11,7 @@ use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
 
 pub use crate::provider::http::settings::ProviderHttpConfig;
+pub use crate::provider::smtp::settings::{ProviderSmtpConfig, SmtpTls};
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
 
 /// Everything that can be set.
@@ -267,6 +268,8 @@ pub struct ChannelConfig {
     pub can_be_asked: bool,
     /// `[channels.NAME.http]`
     pub http: Option<ProviderHttpConfig>,
+    /// `[channels.NAME.smtp]`
+    pub smtp: Option<ProviderSmtpConfig>,
 }
 
 impl Default for ChannelConfig {
@@ -284,6 +287,7 @@ impl Default for ChannelConfig {
             failure_rate: 0.0,
             can_be_asked: true,
             http: None,
+            smtp: None,
         }
     }
 }
@@ -365,12 +369,12 @@ impl Config {
         if let Some(folder) = file.and_then(Path::parent) {
             config.keys.file = folder.join(&config.keys.file);
             config.catalog.file = config.catalog.file.map(|catalog| folder.join(catalog));
-            for http in config
-                .channels
-                .values_mut()
-                .filter_map(|it| it.http.as_mut())
-            {
-                http.ca_file = http.ca_file.take().map(|ca_file| folder.join(ca_file));
+            for channel in config.channels.values_mut() {
+                let http = channel.http.as_mut().map(|http| &mut http.ca_file);
+                let smtp = channel.smtp.as_mut().map(|smtp| &mut smtp.ca_file);
+                for ca_file in http.into_iter().chain(smtp).flatten() {
+                    *ca_file = folder.join(&*ca_file);
+                }
             }
         }
         Ok(config)
@@ -418,6 +422,9 @@ impl Config {
             }
             if let Some(http) = &settings.http {
                 http.check(*channel)?;
+            }
+            if let Some(smtp) = &settings.smtp {
+                smtp.check(*channel)?;
             }
             if settings.rate_per_second == Some(0) {
                 bail!(
