@@ -77,8 +77,6 @@ class Mailbox:
             mailbox.write(json.dumps(line) + "\n")
         if is_faulty("drop-after-dot"):
             server.transport.abort()
-        if is_faulty("close-after-mail"):
-            asyncio.get_running_loop().call_later(0.001, server.transport.close)
         return "250 2.0.0 Ok: queued as Q-17"
 
 
@@ -93,6 +91,9 @@ class Server(SMTP):
             await asyncio.sleep(3600)
         else:
             await super().smtp_DATA(arg)
+            # after its reply, and before it reads on: the next mail finds the line closed
+            if is_faulty("close-after-mail"):
+                self.transport.close()
 
 
 def authenticator(server, session, envelope, mechanism, data):
