@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::provider::http::secret::Secret;
 pub use crate::provider::http::settings::ProviderHttpConfig;
+pub use crate::provider::smtp::settings::{ProviderSmtpConfig, SmtpTls};
 pub use crate::receipts::ReceiptsConfig;
 use crate::registry::{SchemaRegistryConfig, is_plain, password_from_environment};
 pub use crate::templates::{TemplatesConfig, TextMessageKind};
@@ -282,6 +283,8 @@ pub struct ChannelConfig {
     pub http: Option<ProviderHttpConfig>,
     /// What it says later of a message; not taken when absent.
     pub receipts: Option<ReceiptsConfig>,
+    /// `[channels.NAME.smtp]`
+    pub smtp: Option<ProviderSmtpConfig>,
 }
 
 impl Default for ChannelConfig {
@@ -302,6 +305,7 @@ impl Default for ChannelConfig {
             size_max: None,
             http: None,
             receipts: None,
+            smtp: None,
         }
     }
 }
@@ -392,12 +396,12 @@ impl Config {
             if let Some(http) = &mut config.http {
                 http.token_file = http.token_file.take().map(|tokens| folder.join(tokens));
             }
-            for http in config
-                .channels
-                .values_mut()
-                .filter_map(|it| it.http.as_mut())
-            {
-                http.ca_file = http.ca_file.take().map(|ca_file| folder.join(ca_file));
+            for channel in config.channels.values_mut() {
+                let http = channel.http.as_mut().map(|http| &mut http.ca_file);
+                let smtp = channel.smtp.as_mut().map(|smtp| &mut smtp.ca_file);
+                for ca_file in http.into_iter().chain(smtp).flatten() {
+                    *ca_file = folder.join(&*ca_file);
+                }
             }
         }
         Ok(config)
@@ -450,6 +454,9 @@ impl Config {
                 .map_err(anyhow::Error::msg)?;
             if let Some(receipts) = &settings.receipts {
                 receipts.check(*channel)?;
+            }
+            if let Some(smtp) = &settings.smtp {
+                smtp.check(*channel)?;
             }
             if settings.rate_per_second == Some(0) {
                 bail!(

@@ -9,13 +9,16 @@
 
 pub mod http;
 pub mod ledger;
+mod parking;
 mod reply;
 pub mod simulated;
+pub mod smtp;
+mod standing;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use sealpost_operators::gate::{Answer, CallId, ChannelRule, Doubt, Word};
 use sealpost_schemas::sealed::Plaintext;
 use sealpost_schemas::{Channel, MessageKey, Timestamp};
@@ -24,6 +27,7 @@ use crate::config::{ChannelConfig, Config, ProviderKind};
 use crate::provider::http::Http;
 use crate::provider::ledger::Ledger;
 use crate::provider::simulated::{Simulated, Temper};
+use crate::provider::smtp::Smtp;
 
 pub use reply::Reply;
 
@@ -102,39 +106,28 @@ fn build_one(
     runtime: &tokio::runtime::Handle,
     clock: &WallClock,
 ) -> Result<Arc<dyn Provider>> {
-    match settings.provider {
-        ProviderKind::Simulated => {
-            if settings.dedupes {
-                tracing::warn!(
-                    %channel,
-                    "dedupes has no effect here: the simulated provider does not collapse repeats of a key"
-                );
-            }
-            let ledger = Ledger::new(data_dir, channel);
-            Ok(Arc::new(Simulated::new(
-                ledger,
-                Temper::of(settings),
-                runtime.clone(),
-                Arc::clone(clock),
-            )))
-        }
-        ProviderKind::Http => {
-            #[allow(
-                clippy::disallowed_methods,
-                reason = "secrets that the configuration names by their variables"
-            )]
-            let variable = |name: &str| std::env::var(name).ok();
-            let runtime = runtime.clone();
-            let clock = Arc::clone(clock);
-            Ok(Arc::new(Http::new(
-                channel, settings, runtime, clock, variable,
-            )?))
-        }
-        ProviderKind::Smtp => bail!(
-            "channels.{channel}.provider = \"smtp\" is not available in this version: \
-             use provider = \"http\" or \"simulated\", or take {channel} out of the configuration"
-        ),
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "secrets that the configuration names by their variables"
+    )]
+    let variable = |name: &str| std::env::var(name).ok();
+    let runtime = runtime.clone();
+    let clock = Arc::clone(clock);
+    if settings.dedupes && settings.provider != ProviderKind::Http {
+        tracing::warn!(
+            %channel,
+            "dedupes has no effect here: only a provider over http can collapse repeats of a key"
+        );
     }
+    Ok(match settings.provider {
+        ProviderKind::Simulated => {
+            let ledger = Ledger::new(data_dir, channel);
+            let temper = Temper::of(settings);
+            Arc::new(Simulated::new(ledger, temper, runtime, clock))
+        }
+        ProviderKind::Http => Arc::new(Http::new(channel, settings, runtime, clock, variable)?),
+        ProviderKind::Smtp => Arc::new(Smtp::new(channel, settings, runtime, clock, variable)?),
+    })
 }
 
 /// What the gate goes by on a channel. An intent leaves at least the time in which two calls may
@@ -144,9 +137,8 @@ fn build_one(
 pub fn rule(settings: &ChannelConfig, provider: &dyn Provider) -> ChannelRule {
     let call_ms_max = match settings.provider {
         ProviderKind::Simulated => settings.latency_ms,
-        ProviderKind::Http | ProviderKind::Smtp => {
-            settings.http.as_ref().map_or(0, |http| http.timeout_ms)
-        }
+        ProviderKind::Http => settings.http.as_ref().map_or(0, |http| http.timeout_ms),
+        ProviderKind::Smtp => settings.smtp.as_ref().map_or(0, |smtp| smtp.timeout_ms),
     };
     let interval_ms = settings
         .rate_per_second
@@ -188,12 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_is_not_there_is_refused_with_the_key_that_names_it() {
+    fn a_mail_server_without_its_section_is_refused_with_the_key_that_is_missing() {
         let refusal = refused(ProviderKind::Smtp, None);
-        assert!(
-            refusal.starts_with("channels.sms.provider = \"smtp\" is not available"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("needs [channels.sms.smtp]"), "{refusal}");
     }
 
     fn refused(provider: ProviderKind, http: Option<ProviderHttpConfig>) -> String {

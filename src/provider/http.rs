@@ -12,21 +12,20 @@
 //!   decided by the gate, which knows what the provider can promise.
 //! - Address, headers, recipients and texts are in no error, log line or metric; reasons are words
 //!   of a fixed list.
-//! - While the channel is set up wrongly it is parked (`parking`); nothing moves on because of it.
+//! - While the channel is set up wrongly it is parked (`provider/parking.rs`); nothing moves on because of it.
 
 mod endpoint;
 mod failure;
 mod letter;
 mod line;
 mod meaning;
-mod parking;
 mod pool;
 pub mod secret;
 pub mod settings;
 mod tls;
 mod wire;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -43,18 +42,17 @@ use tokio::time::Instant;
 use self::endpoint::{Endpoint, Scheme};
 use self::letter::Letter;
 use self::meaning::Reading;
-use self::parking::{Change, Gate, Parking, Sign};
 use self::pool::Pool;
 use self::secret::Secret;
 use self::settings::ProviderHttpConfig;
 use self::tls::Tls;
 use self::wire::Written;
+use super::parking::Gate;
+use super::standing::Standing;
 use super::{Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// How often it is told at most that the provider is not reached.
-const TELL_EVERY: Duration = Duration::from_secs(10);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// See the module.
@@ -66,23 +64,13 @@ pub struct Http {
 
 /// What the calls of a channel share.
 struct Desk {
-    channel: Channel,
     send: Pool,
     status: Option<Pool>,
     headers: HeaderMap,
     reading: Reading,
     timeout: Duration,
     clock: WallClock,
-    began: Instant,
-    standing: Mutex<Standing>,
-}
-
-/// What is known of the provider.
-#[derive(Default)]
-struct Standing {
-    parking: Parking,
-    /// When it was last told that the provider is not reached.
-    told_at: Option<Duration>,
+    standing: Standing,
 }
 
 impl Http {
@@ -136,7 +124,6 @@ impl Http {
             Doubt::Nothing
         };
         let desk = Desk {
-            channel,
             send,
             status,
             headers: headers(channel, http, &variable)?,
@@ -146,8 +133,7 @@ impl Http {
             },
             timeout: Duration::from_millis(http.timeout_ms),
             clock,
-            began: Instant::now(),
-            standing: Mutex::default(),
+            standing: Standing::new(channel, "http"),
         };
         Ok(Self {
             desk: Arc::new(desk),
@@ -183,14 +169,6 @@ fn headers(
 }
 
 impl Desk {
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
     fn request(
         &self,
         method: &Method,
@@ -210,7 +188,7 @@ impl Desk {
 
     /// One call, from its letter to what its answer means.
     async fn call(&self, letter: Letter, message_key: &str, deadline: Instant) -> Answer {
-        if let Gate::Parked(reason) = self.standing().parking.gate(self.now()) {
+        if let Gate::Parked(reason) = self.standing.gate() {
             return Answer::Misconfigured(reason);
         }
         let (Some(target), Ok(key)) = (
@@ -238,11 +216,11 @@ impl Desk {
                     &answered.body,
                     (self.clock)(),
                 );
-                self.learn(&answer);
+                self.standing.learn(&answer);
                 answer
             }
             Err(failure) if failure.written == Written::Nothing => {
-                self.not_reached(failure.reason);
+                self.standing.not_reached(failure.reason);
                 Answer::NotAccepted {
                     reason: failure.reason,
                     retry_after_ms: None,
@@ -266,52 +244,6 @@ impl Desk {
             Err(_) => Word::Unclear,
         }
     }
-
-    /// Takes from an answer how the channel is set up, and says so when that changes.
-    fn learn(&self, answer: &Answer) {
-        let sign = match answer {
-            Answer::Misconfigured(reason) => Sign::Wrong(reason),
-            Answer::Accepted { .. } | Answer::Refused(_) | Answer::NotAccepted { .. } => {
-                Sign::Right
-            }
-            Answer::NoAnswer(_) | Answer::NotStarted => Sign::None,
-        };
-        let change = self.standing().parking.learn(sign, self.now());
-        let channel = self.channel;
-        match change {
-            Change::Parked(reason) => tracing::error!(
-                %channel,
-                reason,
-                "the provider says that channels.{channel}.http is set up wrongly: the channel is parked, nothing \
-                 is sent on it or moves on from it; mend the url, the headers or the account, it is tried again \
-                 every {} seconds",
-                parking::TRY_EVERY.as_secs()
-            ),
-            Change::Opened => tracing::warn!(%channel, "the channel is no longer parked"),
-            Change::None => {}
-        }
-    }
-
-    /// Says that the provider is not reached, now and then.
-    fn not_reached(&self, reason: &'static str) {
-        let now = self.now();
-        {
-            let mut standing = self.standing();
-            if standing
-                .told_at
-                .is_some_and(|told_at| now < told_at + TELL_EVERY)
-            {
-                return;
-            }
-            standing.told_at = Some(now);
-        }
-        let channel = self.channel;
-        tracing::warn!(
-            %channel,
-            reason,
-            "the provider is not reached: its calls are repeated, up to policy.attempts_per_channel; then their channel has failed"
-        );
-    }
 }
 
 impl Provider for Http {
@@ -324,7 +256,7 @@ impl Provider for Http {
     }
 
     fn parked(&self) -> Option<&'static str> {
-        self.desk.standing().parking.reason()
+        self.desk.standing.parked()
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::tell;
 
-/// Runs a script of `tests/interop` on a file; what it prints is JSON.
-pub(crate) fn read(script: &str, module: &str, file: &Path) -> Option<Value> {
+/// The interpreter, if it has the module that a script needs.
+pub(crate) fn interpreter(script: &str, module: &str) -> Option<String> {
     let interpreter = std::env::var("SEALPOST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has_module = Command::new(&interpreter)
         .args(["-c", &format!("import {module}")])
@@ -26,6 +26,12 @@ pub(crate) fn read(script: &str, module: &str, file: &Path) -> Option<Value> {
         tell(&message);
         return None;
     }
+    Some(interpreter)
+}
+
+/// Runs a script of `tests/interop` on a file; what it prints is JSON.
+pub(crate) fn read(script: &str, module: &str, file: &Path) -> Option<Value> {
+    let interpreter = interpreter(script, module)?;
     let path = format!("{}/tests/interop/{script}", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(&interpreter)
         .arg(path)

@@ -1,16 +1,17 @@
-//! A provider over HTTP by itself, as the sender would use it.
+//! A provider by itself, as the sender would use it.
 
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sealpost::config::{ChannelConfig, ProviderHttpConfig, ProviderKind};
+use sealpost::config::{ChannelConfig, ProviderHttpConfig, ProviderKind, ProviderSmtpConfig};
 use sealpost::provider::http::Http;
-use sealpost::provider::{Message, Provider as _, Reply};
+use sealpost::provider::smtp::Smtp;
+use sealpost::provider::{Message, Provider, Reply, WallClock};
 use sealpost_operators::gate::{Answer, CallId, Word};
 use sealpost_schemas::sealed::Plaintext;
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,9 +20,14 @@ const PATIENT_MS: u64 = 30_000;
 /// … and one that is, long before the kit's delays are over.
 const IMPATIENT_MS: u64 = 700;
 
+/// What each message says.
+pub(crate) const SUBJECT: &str = "2026년 1월 통신요금 청구서가 도착하였습니다: 확인해 주십시오";
+pub(crate) const BODY: &str = "김*수 고객님\n.\n합계 13,013원\n";
+pub(crate) const HTML: &str = "<html><body><p>김*수 고객님</p><p>합계 13,013원</p></body></html>\n";
+
 /// See the module.
 pub(crate) struct Desk {
-    provider: Http,
+    provider: Box<dyn Provider>,
     _runtime: Runtime,
 }
 
@@ -51,27 +57,48 @@ pub(crate) fn id(user: u64) -> CallId {
     }
 }
 
+fn clock() -> WallClock {
+    Arc::new(|| Timestamp::from_ms(1_769_878_800_000))
+}
+
 pub(crate) fn address(user: u64) -> String {
     format!("user{user}@example.com")
 }
 
 impl Desk {
     pub(crate) fn new(http: ProviderHttpConfig) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
         let channel = ChannelConfig {
             provider: ProviderKind::Http,
             http: Some(http),
             ..ChannelConfig::default()
         };
-        let clock = Arc::new(|| Timestamp::from_ms(0));
-        let handle = runtime.handle().clone();
-        let provider = Http::new(Channel::Email, &channel, handle, clock, |_| None).unwrap();
+        Self::with(|runtime| {
+            let provider = Http::new(Channel::Email, &channel, runtime, clock(), |_| None);
+            Box::new(provider.unwrap())
+        })
+    }
+
+    /// One that is a mail server.
+    pub(crate) fn mail(smtp: ProviderSmtpConfig) -> Self {
+        let channel = ChannelConfig {
+            provider: ProviderKind::Smtp,
+            smtp: Some(smtp),
+            ..ChannelConfig::default()
+        };
+        Self::with(|runtime| {
+            let provider = Smtp::new(Channel::Email, &channel, runtime, clock(), |_| None);
+            Box::new(provider.unwrap())
+        })
+    }
+
+    fn with(provider: impl FnOnce(Handle) -> Box<dyn Provider>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         Self {
-            provider,
+            provider: provider(runtime.handle().clone()),
             _runtime: runtime,
         }
     }
@@ -90,9 +117,9 @@ impl Desk {
                 id: *id,
                 message_key: id.message_key(),
                 to: Plaintext::new(address(id.user_id.get()).into_bytes()),
-                subject: Some("subject".to_owned()),
-                body: "text".to_owned(),
-                html: Some("<p>text</p>".to_owned()),
+                subject: Some(SUBJECT.to_owned()),
+                body: BODY.to_owned(),
+                html: Some(HTML.to_owned()),
             })
             .collect();
         let (post, answers) = mpsc::channel();

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use sealpost::provider::http::secret::Secret;
 use sealpost_operators::gate::Answer;
 
-use crate::desk::{Desk, id, settings};
+use crate::desk::{BODY, Desk, HTML, SUBJECT, id, settings};
 use crate::raw::{Line, Raw};
 
 const ACCEPTED: Answer = Answer::Accepted {
@@ -152,7 +152,7 @@ fn a_request_is_as_documented_and_carries_the_configured_headers() {
     }
     let expected = serde_json::json!({
         "message_key": key, "channel": "email", "to": "user7@example.com",
-        "subject": "subject", "body": "text", "html": "<p>text</p>",
+        "subject": SUBJECT, "body": BODY, "html": HTML,
     });
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(body).unwrap(),

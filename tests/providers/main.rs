@@ -1,4 +1,4 @@
-//! Providers over HTTP: each kind of answer through the provider alone, connections that break at
+//! Providers over HTTP, and mail servers: each kind of answer through the provider alone, connections that break at
 //! every stage, and the whole pipeline against a provider that does everything wrong.
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +13,12 @@ mod breaks;
 mod desk;
 mod kept_alive;
 mod kit;
+mod mail;
+mod mail_server;
 mod parked;
+#[path = "../end_to_end/python.rs"]
+#[allow(dead_code, reason = "shared with another program of tests")]
+mod python;
 mod raw;
 #[path = "../end_to_end/records.rs"]
 #[allow(dead_code, reason = "shared with another program of tests")]

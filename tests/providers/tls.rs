@@ -18,7 +18,7 @@ use crate::desk::{Desk, settings};
 use crate::tell;
 
 /// Makes a key and a certificate for `localhost` that signs itself.
-fn certificate(folder: &Path) -> bool {
+pub(crate) fn certificate(folder: &Path) -> bool {
     let made = Command::new("openssl")
         .args([
             "req",
