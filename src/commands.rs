@@ -196,7 +196,11 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Keys(command) => keys::execute(&scene, &command),
         Command::Seed(arguments) => seed::execute(&scene, &arguments),
         Command::Ingest(arguments) => ingest::execute(&scene, &arguments),
-        Command::Close { period } => scene.command(|deployment| close::command(deployment, period)),
+        Command::Close { period } => {
+            // before anything is written
+            crate::templates::load(&scene.config)?;
+            scene.command(|deployment| close::command(deployment, period))
+        }
         Command::Run(arguments) => run::execute(&scene, &arguments),
         Command::Policy(command) => policy::execute(&scene, &command),
         Command::Retry { period } => scene.command(|deployment| retry::command(deployment, period)),

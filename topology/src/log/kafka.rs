@@ -60,6 +60,9 @@ const MARKS: Duration = Duration::from_secs(5);
 /// What marks an offset that was handed to the coordinator only to be fenced by it.
 const NOTHING_YET: &str = "nothing committed yet";
 
+/// Failed questions for ends after which they are asked by a new client: some two seconds.
+const RENEW_AFTER: u32 = 8;
+
 /// See the module. Cheap to clone: all clones are one log.
 #[derive(Clone)]
 pub struct KafkaLog(Arc<Inner>);
@@ -69,7 +72,7 @@ type Cursors = BTreeMap<(Topic, Shard), Arc<Mutex<Cursor>>>;
 struct Inner {
     settings: Arc<KafkaSettings>,
     /// Asks for metadata and ends.
-    meta: Arc<Consumer>,
+    meta: Mutex<Arc<Consumer>>,
     /// Reads outside any group.
     reader: Arc<Consumer>,
     cursors: Mutex<Cursors>,
@@ -114,7 +117,7 @@ impl KafkaLog {
         };
         Ok(Self(Arc::new(Inner {
             settings,
-            meta,
+            meta: Mutex::new(meta),
             reader,
             cursors: Mutex::default(),
             offsets: Mutex::default(),
@@ -189,8 +192,19 @@ impl KafkaLog {
         &self.0.settings
     }
 
-    fn meta(&self) -> &Arc<Consumer> {
-        &self.0.meta
+    fn meta(&self) -> Arc<Consumer> {
+        Arc::clone(&self.0.meta.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another client in the place of one whose picture of the leaders does not mend.
+    fn renew_meta(&self, stale: &Arc<Consumer>) -> Arc<Consumer> {
+        let mut meta = self.0.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&meta, stale)
+            && let Ok(renewed) = consumer(&self.settings().meta())
+        {
+            *meta = renewed;
+        }
+        Arc::clone(&meta)
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Cleanup>>> {
@@ -245,8 +259,10 @@ impl KafkaLog {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let meta = self.meta();
-        let answer = patiently(self.settings(), meta.context(), "ask for the ends", || {
+        let first = self.meta();
+        let mut meta = Arc::clone(&first);
+        let mut failures = 0;
+        let answer = patiently(self.settings(), first.context(), "ask for the ends", || {
             let asked = list(
                 partitions
                     .iter()
@@ -259,6 +275,12 @@ impl KafkaLog {
                 Ok(answer)
             });
             if answered.is_err() {
+                // one that was away while leaders moved may hold on to an older epoch than the
+                // brokers', whatever it is told: a new one knows nothing older
+                failures += 1;
+                if failures % RENEW_AFTER == 0 {
+                    meta = self.renew_meta(&meta);
+                }
                 // it asks whom it last knew as leader until somebody looks who is now
                 let topics: BTreeSet<_> = partitions.iter().map(|(topic, _)| *topic).collect();
                 for topic in topics {
