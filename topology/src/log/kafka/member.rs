@@ -13,6 +13,7 @@
 //!   of their shards was released, losses at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,9 @@ enum Told {
 struct Ear {
     watch: Watch,
     told: Mutex<Vec<Told>>,
+    /// Set when the member leaves: nobody is there any more to take up what is told, and a client
+    /// that says farewell waits for every answer, for good if it has to.
+    leaving: AtomicBool,
 }
 
 impl ClientContext for Ear {
@@ -69,6 +73,16 @@ impl ConsumerContext for Ear {
         kind: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        if self.leaving.load(Ordering::SeqCst) {
+            // what it is given is taken, to be given back at once: a farewell that fails is over
+            let _ = match kind {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                    consumer.incremental_or_whole(partitions)
+                }
+                _ => consumer.unassign_these(partitions),
+            };
+            return;
+        }
         let partitions = partitions
             .elements()
             .iter()
@@ -331,8 +345,9 @@ impl KafkaMember {
             changes.push(Ownership::Lost(shard));
         }
         self.assigned.clear();
-        self.revocations.clear();
-        self.seat = None;
+        if let Some(seat) = self.seat.take() {
+            answer_all(&seat, std::mem::take(&mut self.revocations));
+        }
         // a former life of this seat may have to run out first
         std::thread::sleep(Duration::from_millis(500));
         self.seat = Some(self.subscribe()?);
@@ -703,28 +718,37 @@ impl Drop for KafkaMember {
         self.cursors.clear();
         let _ = self.transactor.abort();
         if let Some(seat) = self.seat.take() {
+            answer_all(&seat, std::mem::take(&mut self.revocations));
             leave(&seat);
         }
         free_slot(&self.log, &self.group, self.slot);
     }
 }
 
-/// Leaves the group: everything is given back and answered, so that the client's own farewell
-/// finds nothing that waits.
+/// Answers whatever the group still waits for, and from now on as it is told: a client that ends
+/// while an answer is due waits for it for good.
+fn answer_all(seat: &BaseConsumer<Ear>, revocations: Vec<Revocation>) {
+    seat.context().leaving.store(true, Ordering::SeqCst);
+    let told = std::mem::take(&mut *lock(&seat.context().told));
+    let revoked = revocations
+        .into_iter()
+        .map(|revocation| Told::Revoked(revocation.partitions));
+    for told in revoked.chain(told) {
+        let _ = match told {
+            Told::Assigned(partitions) => seat.incremental_or_whole(&native_list(&partitions)),
+            Told::Revoked(partitions) | Told::Lost(partitions) => {
+                seat.unassign_these(&native_list(&partitions))
+            }
+        };
+    }
+}
+
+/// Leaves the group.
 fn leave(seat: &BaseConsumer<Ear>) {
     seat.unsubscribe();
     let until = Instant::now() + Duration::from_secs(5);
     while Instant::now() < until {
         let _ = seat.poll(Duration::from_millis(5));
-        let told = std::mem::take(&mut *lock(&seat.context().told));
-        for told in told {
-            let _ = match told {
-                Told::Assigned(partitions) => seat.incremental_or_whole(&native_list(&partitions)),
-                Told::Revoked(partitions) | Told::Lost(partitions) => {
-                    seat.unassign_these(&native_list(&partitions))
-                }
-            };
-        }
         if seat.assignment().is_ok_and(|left| left.count() == 0) {
             break;
         }
