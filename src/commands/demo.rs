@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use sealpost_schemas::Period;
 use sealpost_seeds::{Population, Seed, Settings};
 
-use super::run::{Until, run, stage_keys};
+use super::run::{Until, run, stage_keys, stop_by_signal};
 use super::status::{grouped, text};
 use super::{Scene, Stage, close, export, ingest, keys, seed};
 use crate::books::Books;
@@ -84,6 +84,7 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
         stage_keys(&ring, &stages)?,
         &stages,
         Until::Drained,
+        stop_by_signal()?,
     )?;
     lap("run");
 

@@ -68,13 +68,15 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
         // better known now
         crate::templates::load(&scene.config)?;
     }
+    // before anything that takes long: a stop that comes early is a stop as well
+    let stop = stop_by_signal()?;
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Run)?;
     let until = if arguments.drain {
         Until::Drained
     } else {
         Until::Stopped
     };
-    let done = run(&deployment, keys, &arguments.stages, until)?;
+    let done = run(&deployment, keys, &arguments.stages, until, stop)?;
     scene.answer(&serde_json::to_value(&done)?, &done.text())
 }
 
@@ -149,12 +151,24 @@ pub(super) fn stage_keys(ring: &KeyRing, stages: &[Stage]) -> Result<Arc<KeyRing
     Ok(Arc::new(ring.restricted_to(&needed)))
 }
 
+/// Is set when the process is told to stop.
+pub(super) fn stop_by_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        // the second one ends the process at once: what is in flight is then in doubt
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
 /// Runs stages in this process.
 pub(super) fn run(
     deployment: &Deployment,
     keys: Arc<KeyRing>,
     stages: &[Stage],
     until: Until,
+    stop: Arc<AtomicBool>,
 ) -> Result<Done> {
     let config = &deployment.config;
     let metrics = Arc::new(Metrics::new()?);
@@ -164,12 +178,6 @@ pub(super) fn run(
         .thread_name("provider")
         .build()
         .context("cannot start the threads for providers")?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        // the second one ends the process at once: what is in flight is then in doubt
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
     let shell = Shell {
         deployment,
         keys,
