@@ -105,6 +105,8 @@ fn workers_and_brokers_that_die_freeze_and_come_back_send_everything_once() {
         if workers.iter().all(|worker| worker.run.is_none()) {
             let run = workers[0].site.spawn(["run"]);
             workers[0].run = Some(run);
+            // a program that has not begun cannot hear that it is to stop
+            std::thread::sleep(Duration::from_secs(1));
         }
         let place = usize::try_from(dice.below(WORKERS_MAX as u64)).unwrap();
         let worker = &mut workers[place];
