@@ -76,6 +76,9 @@ pub struct LogConfig {
     pub partitions: u32,
     /// What every topic's name begins with.
     pub topic_prefix: String,
+    /// How long what every stage has committed past stays on the topics between stages.
+    #[serde(deserialize_with = "duration_ms")]
+    pub keep_handled: i64,
     /// Settings of the Kafka backend.
     pub kafka: KafkaConfig,
 }
@@ -86,6 +89,7 @@ impl Default for LogConfig {
             backend: Backend::Embedded,
             partitions: 8,
             topic_prefix: "sealpost.".to_owned(),
+            keep_handled: 35 * 24 * 60 * 60 * 1_000,
             kafka: KafkaConfig::default(),
         }
     }
@@ -428,6 +432,9 @@ impl Config {
         }
         if !(1..=1024).contains(&self.log.partitions) {
             bail!("log.partitions must be from 1 to 1024");
+        }
+        if self.log.keep_handled < 0 {
+            bail!("log.keep_handled must not be below 0");
         }
         let kafka = &self.log.kafka;
         if self.log.backend == Backend::Kafka && kafka.bootstrap_servers.is_empty() {

@@ -127,14 +127,17 @@ impl Pipeline {
     /// The picture.
     #[must_use]
     pub fn graph(&self) -> Graph {
-        let stages = [&self.settle, &self.render, &self.send];
         Graph {
             topics: self.topic_specs(),
-            stages: stages
-                .into_iter()
-                .map(|stage| StageSpec::clone(stage))
-                .collect(),
+            stages: self.stages().map(StageSpec::clone).collect(),
         }
+    }
+
+    /// Every stage, in the order of the flow.
+    pub fn stages(&self) -> impl Iterator<Item = &StageSpec> {
+        [&self.settle, &self.render, &self.send]
+            .into_iter()
+            .map(|stage| &**stage)
     }
 }
 

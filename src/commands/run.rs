@@ -17,7 +17,7 @@ use sealpost_schemas::{Channel, Timestamp};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Durability, Log, LogError, Write};
 use sealpost_topology::runtime::{RunningStage, is_drained, start};
-use sealpost_topology::types::{Shard, Topic};
+use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use sealpost_topology::worker::{Clock, Factory, NoEffects, Performer};
 
 use super::{Scene, Stage};
@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::progress::bar;
 use crate::provider::{self, Providers, WallClock};
 use crate::registry::ValueCodec;
+use crate::retention;
 use crate::sender::Sender;
 use crate::stages::render::RenderProcessor;
 use crate::stages::send::SendProcessor;
@@ -40,6 +41,8 @@ use crate::usage_error::usage;
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// How often figures are brought up to date and the log is compacted.
 const UPKEEP: Duration = Duration::from_secs(2);
+/// How often what is done with is looked for.
+const CUT_EVERY: Duration = Duration::from_secs(3_600);
 
 /// `run …`
 #[derive(Debug, clap::Args)]
@@ -247,6 +250,7 @@ fn watch(
 ) -> Result<()> {
     let bar = bar("run", 0);
     let mut upkeep = std::time::Instant::now();
+    let mut cut = None;
     while !stop.load(Ordering::SeqCst) {
         if let Some(reason) = sender.and_then(Sender::fatal) {
             bail!("{reason}");
@@ -266,6 +270,10 @@ fn watch(
                 tracing::warn!("how far stages are behind cannot be told now: {error}");
             }
             deployment.compact()?;
+            if cut.is_none_or(|cut: std::time::Instant| cut.elapsed() >= CUT_EVERY) {
+                cut = Some(std::time::Instant::now());
+                cut_what_is_done_with(deployment);
+            }
         }
         if let Some(server) = server {
             server.set(readiness(running, sender));
@@ -278,7 +286,22 @@ fn watch(
         std::thread::sleep(DRAIN_LOOK);
     }
     bar.finish_and_clear();
+    if until == Until::Drained && !stop.load(Ordering::SeqCst) {
+        cut_what_is_done_with(deployment);
+    }
     Ok(())
+}
+
+/// What stays longer than it has to is no reason to stop.
+fn cut_what_is_done_with(deployment: &Deployment) {
+    let until = TimeMs(
+        now_ms()
+            .0
+            .saturating_sub(deployment.config.log.keep_handled),
+    );
+    if let Err(error) = retention::cut(deployment, until) {
+        tracing::warn!("what is done with is not cut now, and tried again later: {error}");
+    }
 }
 
 fn readiness(running: &[RunningStage], sender: Option<&Sender>) -> Readiness {
@@ -398,7 +421,17 @@ impl Shell<'_> {
                 .log
                 .committed(group, &topics.dispatches, shard)?
                 .unwrap_or_default();
-            if committed.0 > 0 && deployment.log.bounds(&topics.send_state, shard)?.end.0 == 0 {
+            if committed.0 == 0 || deployment.log.bounds(&topics.send_state, shard)?.end.0 > 0 {
+                continue;
+            }
+            // what was cut was done with, and cut beside a send state that was there; else offsets
+            // alone tell nothing: what was written by steps that were aborted has some, too
+            let cut = deployment.log.bounds(&topics.dispatches, shard)?.start.0 > 0;
+            let first = deployment
+                .log
+                .read(&topics.dispatches, shard, Offset(0))?
+                .and_then(|batch| batch.iter().next().map(|record| record.offset));
+            if cut || first.is_some_and(|first| first < committed) {
                 bail!(
                     "partition {shard} of {} was read up to offset {committed}, but {} is empty: the send state is lost, and nobody would know what was sent; restore the topic from a copy before sending",
                     topics.dispatches,

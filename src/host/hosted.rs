@@ -120,6 +120,10 @@ impl Log for HostedLog {
         self.log.set_committed(group, progress)
     }
 
+    fn trim(&self, topic: &Topic, shard: Shard, below: Offset) -> Result<(), LogError> {
+        self.log.trim(topic, shard, below)
+    }
+
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {
         self.log.join(group, topics)
     }

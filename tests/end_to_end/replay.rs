@@ -87,6 +87,37 @@ fn a_replay_of_any_stage_sends_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn what_every_stage_has_handled_is_cut_and_what_is_not_stays() {
+    let site = Site::new(&CONFIG.replace("[windows]", "[log]\nkeep_handled = \"0s\"\n[windows]"));
+    site.prepare(USERS);
+    // rendered and not yet sent: nobody has committed past the messages
+    site.ok(["run", "--drain", "--stages", "settle,render"]);
+    site.drain();
+    let seen = Seen::of(&site);
+    assert_eq!(
+        seen.books["sent"].as_u64().unwrap() + seen.books["failed"].as_u64().unwrap(),
+        USERS
+    );
+    let [settle, render, send] = replayed(&site, &seen, "settle,render,send");
+    assert_eq!(settle, USERS * 10, "usage is never cut");
+    // a last batch of each partition stays
+    assert!(
+        render < USERS && send < USERS,
+        "cut: {render} and {send} are left"
+    );
+
+    let kept = Site::new(CONFIG);
+    kept.prepare(USERS);
+    kept.drain();
+    let seen = Seen::of(&kept);
+    let [_, render, send] = replayed(&kept, &seen, "render,send");
+    assert!(
+        render >= USERS && send >= USERS,
+        "kept for weeks: {render} and {send}"
+    );
+}
+
+#[test]
 fn a_replay_while_a_run_is_up_is_refused() {
     let port = free_port();
     let site = Site::new(&format!("{CONFIG}[http]\nlisten = \"127.0.0.1:{port}\"\n"));

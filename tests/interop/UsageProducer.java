@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Properties;
+import java.util.UUID;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -20,12 +21,14 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * Usage from a plain Java producer, with the default partitioner: what anyone's program does.
  *
- * <pre>java -cp 'JARS/*' UsageProducer.java [--properties FILE] BOOTSTRAP TOPIC [TOPIC ...]</pre>
+ * <pre>java -cp 'JARS/*' UsageProducer.java [--properties FILE] [--abort] BOOTSTRAP TOPIC [TOPIC ...]
+ * </pre>
  *
  * In, a record on each line: the user id, a space, and the value as hexadecimal, or as {@code @}
  * and the path of a file that holds it. Each goes to every topic, with the user id in ASCII as its
  * key. Out, a line for each that the broker has taken, in the order of the input: topic, key,
- * partition and offset, with tabs between.
+ * partition and offset, with tabs between. With {@code --abort} all of it is one transaction, which
+ * is aborted once the broker has taken everything.
  */
 public final class UsageProducer {
   private record Sent(String key, Future<RecordMetadata> receipt) {}
@@ -40,13 +43,17 @@ public final class UsageProducer {
       }
       words.subList(0, 2).clear();
     }
+    boolean abort = words.remove("--abort");
     if (words.size() < 2) {
-      System.err.println("UsageProducer [--properties FILE] BOOTSTRAP TOPIC [TOPIC ...]");
+      System.err.println("UsageProducer [--properties FILE] [--abort] BOOTSTRAP TOPIC [TOPIC ...]");
       System.exit(2);
     }
     properties.put(ProducerConfig.BOOTSTRAP_SERVERS_CONFIG, words.get(0));
     properties.put(ProducerConfig.ACKS_CONFIG, "all");
     List<String> topics = words.subList(1, words.size());
+    if (abort) {
+      properties.put(ProducerConfig.TRANSACTIONAL_ID_CONFIG, UUID.randomUUID().toString());
+    }
 
     List<Sent> sent = new ArrayList<>();
     try (KafkaProducer<byte[], byte[]> producer =
@@ -54,6 +61,10 @@ public final class UsageProducer {
                 properties, new ByteArraySerializer(), new ByteArraySerializer());
         BufferedReader in =
             new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII))) {
+      if (abort) {
+        producer.initTransactions();
+        producer.beginTransaction();
+      }
       for (String line = in.readLine(); line != null; line = in.readLine()) {
         int space = line.indexOf(' ');
         if (space < 0) {
@@ -66,6 +77,10 @@ public final class UsageProducer {
               new ProducerRecord<>(topic, key.getBytes(StandardCharsets.US_ASCII), value);
           sent.add(new Sent(key, producer.send(record)));
         }
+      }
+      if (abort) {
+        producer.flush();
+        producer.abortTransaction();
       }
     }
     StringBuilder out = new StringBuilder();

@@ -1,11 +1,16 @@
 //! Everything read again from the start, with what was sent remembered: nobody is called again.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use sealpost_testkit::{OrNotRun as _, java};
 
 use crate::site::Site;
 use crate::table::timeless;
 use crate::world::World;
-use crate::{CHANNELS, PERIOD, broker, holds_anything, on_kafka};
+use crate::{CHANNELS, PERIOD, broker, holds_anything, on_kafka, prefix};
 
 const USERS: u64 = 2_000;
 
@@ -92,4 +97,44 @@ fn a_worker_that_was_killed_goes_on_from_its_local_copies_and_they_are_right() {
     assert_eq!(World::read(&site.data()).entries.len(), world.entries.len());
     let ends = ["sent", "failed", "unknown"].map(|state| with_copies[state].as_u64().unwrap());
     assert_eq!(ends.iter().sum::<u64>(), USERS, "{with_copies}");
+}
+
+/// A step that was aborted leaves offsets behind, which the send stage passes by: that is no send
+/// state that was lost.
+#[test]
+fn what_aborted_steps_left_is_not_taken_for_lost_send_state() {
+    let Some(kafka) = broker("aborted dispatches") else {
+        return;
+    };
+    let site = Site::new(&on_kafka(kafka.bootstrap(), 4, CHANNELS));
+    site.ok(["topics", "create"]);
+    let Some(mut command) = java("UsageProducer.java").or_not_run("a Java producer") else {
+        return;
+    };
+    let mut child = command
+        .args([
+            "--abort",
+            kafka.bootstrap(),
+            &format!("{}dispatches", prefix(&site)),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = (0..100).fold(String::new(), |mut lines, user| {
+        writeln!(lines, "{user} 00").unwrap();
+        lines
+    });
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(lines.as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+
+    // its offsets are committed with what comes behind them, and without
+    site.drain();
+    site.drain();
+    site.prepare(100);
+    site.drain();
+    assert_eq!(site.books(PERIOD)["statements"], 100);
+    World::read(&site.data()).assert_nobody_twice();
 }

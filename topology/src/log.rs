@@ -304,6 +304,17 @@ pub trait Log: Send + Sync {
         Ok(None)
     }
 
+    /// Lets go of what lies below an offset, or of a part of it: whole batches, say, and never the
+    /// end. Whether somebody still needs it is for the caller to know. A log that keeps everything
+    /// does nothing.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn trim(&self, topic: &Topic, shard: Shard, below: Offset) -> Result<(), LogError> {
+        let _ = (topic, shard, below);
+        Ok(())
+    }
+
     /// Becomes a member of a group that reads `topics`.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use self::client::{Consumer, consumer, patiently};
@@ -271,6 +272,12 @@ impl KafkaLog {
             let answered = meta.offsets_for_times(asked, CALL).and_then(|answer| {
                 for element in answer.elements() {
                     element.error()?;
+                    // a place without an answer stays as it was asked: it is none, and not 0
+                    if !matches!(element.offset(), rdkafka::Offset::Offset(_)) {
+                        return Err(KafkaError::OffsetFetch(
+                            RDKafkaErrorCode::OffsetNotAvailable,
+                        ));
+                    }
                 }
                 Ok(answer)
             });
@@ -608,6 +615,13 @@ impl Log for KafkaLog {
             return mirror.row(topic, shard, key, offset);
         }
         Ok(None)
+    }
+
+    fn trim(&self, topic: &Topic, shard: Shard, below: Offset) -> Result<(), LogError> {
+        self.check_partition(topic, shard)?;
+        // the brokers refuse an offset beyond the end
+        let below = below.min(self.end(topic, shard)?);
+        self.delete_below(topic, shard, below)
     }
 
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {

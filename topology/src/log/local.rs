@@ -483,6 +483,10 @@ impl<S: Storage> Log for LocalLog<S> {
             .apply(&mut order, Vec::new(), committed, Durability::Machine)
     }
 
+    fn trim(&self, topic: &Topic, shard: Shard, below: Offset) -> Result<(), LogError> {
+        self.trim(topic, shard, below)
+    }
+
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {
         for topic in topics {
             self.shared.index().partition(topic, Shard(0))?;

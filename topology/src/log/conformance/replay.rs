@@ -1,6 +1,8 @@
-//! Reading again from an offset that was set.
+//! Reading again from an offset that was set, and what is left to read.
 
-use super::support::{append, create, numbers, progress, shards, sole_member, step};
+use super::support::{
+    Seen, append, create, numbers, progress, read_all, shards, sole_member, step,
+};
 use super::{Check, Harness, Outcome};
 use crate::log::{Cleanup, LogError};
 use crate::types::{Offset, Shard};
@@ -20,6 +22,11 @@ pub(super) const CHECKS: &[Check] = &[
         name: "a replay from the start reads the same records",
         partitions: 2,
         run: from_start,
+    },
+    Check {
+        name: "trimming lets go of what lies below an offset at most, and never of the end",
+        partitions: 2,
+        run: trimmed,
     },
 ];
 
@@ -91,5 +98,40 @@ fn from_start(harness: &mut dyn Harness) -> Outcome {
     }
     assert_eq!(passes[0], passes[1]);
     assert_eq!(passes[0][1].len(), 54);
+    Outcome::Held
+}
+
+/// What is let go is below the offset, and the end never is.
+fn trimmed(harness: &mut dyn Harness) -> Outcome {
+    let topics = create(harness, Cleanup::Keep, &["in"]);
+    let log = harness.log();
+    for round in 0..6 {
+        let each =
+            shards(log.as_ref()).map(|shard| numbers(&topics[0], shard, round * 9..round * 9 + 9));
+        append(log.as_ref(), each.collect());
+    }
+    let (before, other) = (
+        read_all(log.as_ref(), &topics[0], Shard(0)),
+        read_all(log.as_ref(), &topics[0], Shard(1)),
+    );
+    let below = before[30].offset;
+    log.trim(&topics[0], Shard(0), below).unwrap();
+    let after = read_all(log.as_ref(), &topics[0], Shard(0));
+    assert!(before.ends_with(&after), "nothing in between is let go");
+    assert!(
+        after.len() >= before.len() - 30,
+        "nothing beyond it is let go"
+    );
+    assert_eq!(read_all(log.as_ref(), &topics[0], Shard(1)), other);
+    let end = log.bounds(&topics[0], Shard(0)).unwrap().end;
+    log.trim(&topics[0], Shard(0), Offset(end.0 + 100)).unwrap();
+    assert_eq!(log.bounds(&topics[0], Shard(0)).unwrap().end, end);
+    append(log.as_ref(), vec![numbers(&topics[0], Shard(0), [100])]);
+    let last = read_all(log.as_ref(), &topics[0], Shard(0)).pop().unwrap();
+    assert_eq!((last.number(), last.offset >= end), (100, true));
+    // a group that has read none of it begins with what is there
+    let mut seat = sole_member(harness, &harness.group("group"), &topics);
+    let fetched = seat.fetch_from(&topics[0], Shard(0), Offset(0));
+    assert_eq!(fetched.last().map(Seen::number), Some(100));
     Outcome::Held
 }

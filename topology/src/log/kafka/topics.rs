@@ -10,8 +10,9 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaLog;
 use super::client::{TopicCreation, Watch, patiently, refused_settings, told, told_code};
+use super::transactor::{list, native};
 use crate::log::{Cleanup, LogError, TopicSpec};
-use crate::types::Topic;
+use crate::types::{Offset, Shard, Topic};
 
 /// One answer of the brokers.
 const CALL: Duration = Duration::from_secs(10);
@@ -299,6 +300,23 @@ impl KafkaLog {
             self.check(spec, &state)?;
         }
         Ok(())
+    }
+
+    /// Deletes the records of a partition below an offset.
+    pub(super) fn delete_below(
+        &self,
+        topic: &Topic,
+        shard: Shard,
+        below: Offset,
+    ) -> Result<(), LogError> {
+        let admin = self.admin()?;
+        let offsets = list([(topic, shard, native(below))]);
+        let options = AdminOptions::new()
+            .request_timeout(Some(CALL))
+            .operation_timeout(Some(CALL));
+        let answer = block_on(admin.delete_records(&offsets, &options))
+            .and_then(|answer| answer.elements().iter().try_for_each(|one| one.error()));
+        answer.map_err(|error| self.told(&format!("delete what is done with of {topic}"), &error))
     }
 
     fn admin(&self) -> Result<AdminClient<Watch>, LogError> {

@@ -1,0 +1,60 @@
+//! What is done with is let go: messages and outcomes on their way from stage to stage, once every
+//! stage that reads them has committed past them and they are old enough that nobody will want to
+//! look at them again.
+//!
+//! Everything else stays: usage and commands are the inputs of a replay and the trail of who did
+//! what, and a compacted topic is what a stage remembers.
+
+use anyhow::Result;
+use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
+
+use crate::deployment::Deployment;
+
+/// Cuts what was appended before `until` and is done with.
+///
+/// # Errors
+/// When the log failed.
+pub fn cut(deployment: &Deployment, until: TimeMs) -> Result<()> {
+    let topics = deployment.topics();
+    for shard in deployment.shards() {
+        // beside a send state that is empty, offsets alone would tell that nothing was ever sent
+        let send_state = deployment.log.bounds(&topics.send_state, shard)?;
+        if send_state.end == Offset(0) {
+            continue;
+        }
+        for topic in [&topics.dispatches, &topics.deliveries, &topics.receipts] {
+            let start = deployment.log.bounds(topic, shard)?.start;
+            let below = done_with(deployment, topic, shard, start, until)?;
+            if below > start {
+                deployment.log.trim(topic, shard, below)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Up to where a partition is done with, seen from its start.
+fn done_with(
+    deployment: &Deployment,
+    topic: &Topic,
+    shard: Shard,
+    start: Offset,
+    until: TimeMs,
+) -> Result<Offset> {
+    let mut needed = Offset(u64::MAX);
+    for stage in deployment.pipeline.stages() {
+        if stage.inputs.iter().any(|input| input.topic == *topic) {
+            let committed = deployment.log.committed(&stage.group, topic, shard)?;
+            needed = needed.min(committed.unwrap_or_default());
+        }
+    }
+    let mut below = start;
+    while below < needed
+        && let Some(batch) = deployment.log.read(topic, shard, below)?
+        && batch.next_offset() <= needed
+        && batch.iter().all(|record| record.appended_at < until)
+    {
+        below = batch.next_offset();
+    }
+    Ok(below)
+}
