@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod bench;
 mod close;
 mod dead_letters;
 mod demo;
@@ -60,6 +61,8 @@ pub struct Cli {
 enum Command {
     /// The whole job on the embedded log with the simulated provider: seed, ingest, close, run, summary
     Demo(demo::Arguments),
+    /// Measure this machine: the whole job on the configured log, with the simulated provider
+    Bench(bench::Arguments),
     /// The key ring
     #[command(subcommand)]
     Keys(keys::Command),
@@ -193,6 +196,7 @@ pub fn execute(cli: Cli) -> Result<()> {
     };
     match cli.command {
         Command::Demo(arguments) => demo::execute(&scene, &arguments),
+        Command::Bench(arguments) => bench::execute(&scene, &arguments),
         Command::Keys(command) => keys::execute(&scene, &command),
         Command::Seed(arguments) => seed::execute(&scene, &arguments),
         Command::Ingest(arguments) => ingest::execute(&scene, &arguments),

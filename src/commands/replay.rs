@@ -19,9 +19,29 @@ pub(super) struct Arguments {
 
 pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+    let names = set_back(&deployment, &arguments.stages)?;
+    // after it: what was not set back is in no trail
+    let stages: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let id = deployment.command(&|_, _| {
+        Action::Replay(Replay {
+            stages: stages.clone(),
+        })
+    })?;
+    let text = format!(
+        "set back to the begin: {}; the next `run` reads everything again",
+        names.join(", ")
+    );
+    scene.answer(
+        &serde_json::json!({ "stages": names, "command_id": id }),
+        &text,
+    )
+}
+
+/// Sets stages back to the begin of their inputs; returns their names.
+pub(super) fn set_back(deployment: &Deployment, stages: &[Stage]) -> Result<Vec<&'static str>> {
     let pipeline = &deployment.pipeline;
     let mut names = Vec::new();
-    for stage in &arguments.stages {
+    for stage in stages {
         let spec = match stage {
             Stage::Settle => &pipeline.settle,
             Stage::Render => &pipeline.render,
@@ -41,19 +61,5 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
         deployment.log.set_committed(&spec.group, &progress)?;
         names.push(spec.name);
     }
-    // after it: what was not set back is in no trail
-    let stages: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let id = deployment.command(&|_, _| {
-        Action::Replay(Replay {
-            stages: stages.clone(),
-        })
-    })?;
-    let text = format!(
-        "set back to the begin: {}; the next `run` reads everything again",
-        names.join(", ")
-    );
-    scene.answer(
-        &serde_json::json!({ "stages": names, "command_id": id }),
-        &text,
-    )
+    Ok(names)
 }

@@ -8,6 +8,7 @@
     reason = "tests, which take settings and the time from where they are"
 )]
 
+mod bench;
 mod client;
 mod crash;
 mod demo;

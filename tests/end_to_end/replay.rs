@@ -100,21 +100,10 @@ fn what_every_stage_has_handled_is_cut_and_what_is_not_stays() {
     );
     let [settle, render, send] = replayed(&site, &seen, "settle,render,send");
     assert_eq!(settle, USERS * 10, "usage is never cut");
-    // a last batch of each partition stays
-    assert!(
-        render < USERS && send < USERS,
-        "cut: {render} and {send} are left"
-    );
-
-    let kept = Site::new(CONFIG);
-    kept.prepare(USERS);
-    kept.drain();
-    let seen = Seen::of(&kept);
-    let [_, render, send] = replayed(&kept, &seen, "render,send");
-    assert!(
-        render >= USERS && send >= USERS,
-        "kept for weeks: {render} and {send}"
-    );
+    // statements stay, and of what goes between the stages a last batch of each partition; that
+    // it all stays for weeks by default is in the test above
+    assert!(render < USERS * 5 / 4, "cut: {render} are left");
+    assert!(send < USERS / 4, "cut: {send} are left");
 }
 
 #[test]
