@@ -342,6 +342,8 @@ pub struct RunConfig {
     pub workers: Option<usize>,
     /// How long a stop waits for calls on the line.
     pub grace_ms: u64,
+    /// What a stop has beyond that to commit and leave; then the process ends at once.
+    pub leave_ms: u64,
 }
 
 impl Default for RunConfig {
@@ -349,6 +351,7 @@ impl Default for RunConfig {
         Self {
             workers: None,
             grace_ms: 10_000,
+            leave_ms: 50_000,
         }
     }
 }

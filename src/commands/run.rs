@@ -73,6 +73,11 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     }
     // before anything that takes long: a stop that comes early is a stop as well
     let stop = stop_by_signal()?;
+    let settings = &scene.config.run;
+    let _ending = Ending::within(
+        Duration::from_millis(settings.grace_ms.saturating_add(settings.leave_ms)),
+        Arc::clone(&stop),
+    );
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Run)?;
     let until = if arguments.drain {
         Until::Drained
@@ -163,6 +168,40 @@ pub(super) fn stop_by_signal() -> Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// Ends the process some time after it was told to stop, should it still be there: brokers that do
+/// not answer are waited for much longer than whoever stops a process waits.
+struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    fn within(time: Duration, stop: Arc<AtomicBool>) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&ended);
+        std::thread::spawn(move || {
+            let mut told = None;
+            while !over.load(Ordering::SeqCst) {
+                if stop.load(Ordering::SeqCst) {
+                    let told = *told.get_or_insert_with(std::time::Instant::now);
+                    if told.elapsed() >= time {
+                        tracing::error!(
+                            "told to stop {} seconds ago and still waiting: ends at once, what is in flight is in doubt",
+                            time.as_secs()
+                        );
+                        std::process::exit(1);
+                    }
+                }
+                std::thread::sleep(DRAIN_LOOK);
+            }
+        });
+        Self(ended)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Runs stages in this process.

@@ -115,6 +115,23 @@ fn alter(bootstrap: &str, topic: &str, setting: &str) {
 }
 
 #[test]
+fn a_run_that_waits_for_brokers_can_be_stopped() {
+    let nobody = crate::site::free_port();
+    let site = Site::new(&on_kafka(
+        &format!("127.0.0.1:{nobody}"),
+        2,
+        &format!("patience = \"10m\"\n{CHANNELS}[run]\ngrace_ms = 500\nleave_ms = 500\n"),
+    ));
+    let mut run = site.spawn(["run"]);
+    // it says so when it begins to wait
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!run.has_ended(), "{}", run.said());
+    run.terminate();
+    let ended = run.ended().expect(1);
+    assert!(ended.stderr.contains("told to stop"), "{}", ended.stderr);
+}
+
+#[test]
 fn two_runs_on_one_data_directory_are_refused() {
     let Some(kafka) = broker("two runs on one directory") else {
         return;

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Draws what `benchmarks/scale.sh` and the comparison with Kafka Streams measured.
+
+    benchmarks/plot.py [RESULTS]      default benchmarks/results
+
+Reads RESULTS/scale.ndjson and, where it is there, RESULTS/peers.ndjson; writes SVG files beside them.
+Needs matplotlib.
+"""
+
+import json
+import pathlib
+import sys
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+# the same input gives the same bytes
+matplotlib.rcParams["svg.hashsalt"] = "sealpost"
+SAVE = {"format": "svg", "metadata": {"Date": None}}
+WHOLE = "settle, render, send"
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def phase(report, workload, name):
+    for result in report["results"]:
+        if result["workload"] == workload:
+            for one in result["phases"]:
+                if one["phase"] == name:
+                    return one
+    return None
+
+
+def population(reports, out):
+    """Time, CPU and memory of a month's end against the number of users."""
+    points = [(r["users"], phase(r, "burst", WHOLE)) for r in reports if phase(r, "storm", WHOLE)]
+    points.sort(key=lambda point: point[0])
+    users = [count for count, _ in points]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
+    left.loglog(users, [p["seconds"] for _, p in points], "o-", label="wall")
+    left.loglog(users, [p["cpu_seconds"] for _, p in points], "s--", label="CPU, both cores")
+    first = points[0]
+    left.loglog(users, [first[1]["seconds"] * u / first[0] for u in users], ":", label="in proportion")
+    left.set(xlabel="users", ylabel="seconds", title="a month's end")
+    left.legend()
+    right.loglog(users, [p["peak_memory_bytes"] / 2**20 for _, p in points], "o-")
+    right.set(xlabel="users", ylabel="MiB at the most", title="memory")
+    figure.tight_layout()
+    figure.savefig(out / "population.svg", **SAVE)
+
+
+def spread(reports, out):
+    """Users a second against partitions."""
+    points = {}
+    for report in reports:
+        whole = phase(report, "burst", WHOLE)
+        if whole and not phase(report, "storm", WHOLE) and report["workers"] == min(2, report["partitions"]):
+            points[report["partitions"]] = whole
+    counts = sorted(points)
+    figure, axis = plt.subplots(figsize=(5, 3.6))
+    axis.semilogx(counts, [points[c]["per_second"] for c in counts], "o-", base=2)
+    axis.set(xlabel="partitions", ylabel="users a second", title="a month's end, two workers of each stage")
+    axis.set_ylim(bottom=0)
+    figure.tight_layout()
+    figure.savefig(out / "partitions.svg", **SAVE)
+
+
+def peers(rows, out):
+    """Beside Kafka Streams."""
+    names = [row["contestant"] for row in rows]
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
+    for axis, key, title in zip(
+        axes,
+        ["cpu_s", "peak_rss_mib", "restart_clean_s"],
+        ["CPU seconds", "memory, MiB", "start to first outcome, s"],
+    ):
+        axis.bar(names, [row[key] for row in rows])
+        axis.set_title(title)
+        axis.tick_params(axis="x", labelrotation=20)
+    figure.tight_layout()
+    figure.savefig(out / "peers.svg", **SAVE)
+
+
+def main():
+    out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/results")
+    reports = lines(out / "scale.ndjson")
+    population(reports, out)
+    spread(reports, out)
+    if (out / "peers.ndjson").exists():
+        peers(lines(out / "peers.ndjson"), out)
+
+
+if __name__ == "__main__":
+    main()
