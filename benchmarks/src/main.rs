@@ -5,20 +5,20 @@
 //! users out to as many threads as there are cores, lets each take its users through the whole
 //! job, and prints one JSON object.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use sealpost::door::{Door, Row, inspect};
+use sealpost_benchmarks::{MapTable, Rows};
 use sealpost_operators::gate::{
     self, Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate,
 };
 use sealpost_operators::render::TemplateSet;
 use sealpost_operators::route::{self, Router, TemplateCache};
 use sealpost_operators::settle::{self, Settle};
-use sealpost_operators::table::{History, HistoryError, Source, Table};
+use sealpost_operators::table::Source;
 use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::codec::{self, Encoder, Record};
@@ -37,37 +37,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Records of one batch: as many bytes as the pipeline's largest.
 const BATCH_BYTES: usize = 512 * 1024;
 const FAILURE_RATE: f64 = 0.01;
-
-#[derive(Default)]
-struct MapTable(HashMap<Vec<u8>, Vec<u8>>);
-
-impl Table for MapTable {
-    fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.0.get(key).map(Vec::as_slice)
-    }
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.0.insert(key.to_vec(), value.to_vec());
-    }
-    fn delete(&mut self, key: &[u8]) {
-        self.0.remove(key);
-    }
-    fn for_each(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
-        self.0.iter().for_each(|(key, value)| see(key, value));
-    }
-}
-
-/// Earlier records, as they came.
-#[derive(Default)]
-struct Rows(Vec<Vec<u8>>);
-
-impl History for Rows {
-    fn value(&mut self, _: Source, _: &[u8], offset: u64) -> Result<Option<Vec<u8>>, HistoryError> {
-        Ok(usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.0.get(offset))
-            .cloned())
-    }
-}
 
 /// Encodes, compresses, decompresses and decodes records, as a topic between two stages does.
 fn through_a_topic<R: Record>(
