@@ -12,6 +12,7 @@ mod bench;
 mod client;
 mod crash;
 mod demo;
+mod disk;
 mod figures;
 mod inputs;
 mod operator_api;

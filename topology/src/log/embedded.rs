@@ -8,19 +8,27 @@
 //! - `meta` holds `format` → 1, `partitions` → 4 bytes, `topic/NAME` → (number 2, cleanup 1), and
 //!   `committed/`, length of the group's name 2, group, topic, partition 4 → offset 8.
 //!
+//! Beside the engine's files, `reached` holds how far the log reached when it was last known to be
+//! on disk (`embedded/reached.rs`).
+//!
 //! # Invariants
 //! Every change is one atomic batch of the engine: after a crash all of it is there or nothing.
 //! With [`Durability::Process`] it is in the operating system's hands when the call returns, with
 //! [`Durability::Machine`] it is on disk. A failed write poisons the engine, and the log with it.
+//! A log that is shorter than what was on disk is not opened: the engine takes a journal that was
+//! cut short for one that a crash cut.
+
+mod reached;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
+use self::reached::Reached;
 use crate::log::local::{ClockMs, Faults, at_least_one};
 use crate::log::storage::{Change, Contents, Extent, Place, Storage};
 use crate::log::{Cleanup, Durability, LocalLog, LogError};
@@ -37,6 +45,7 @@ pub struct FjallStorage {
     spans: Keyspace,
     meta: Keyspace,
     topics: RwLock<HashMap<Topic, u16>>,
+    reached: Mutex<Reached>,
 }
 
 const FORMAT: [u8; 1] = [1];
@@ -96,6 +105,7 @@ impl FjallStorage {
             spans: keyspace("spans", None)?,
             meta: keyspace("meta", None)?,
             topics: RwLock::default(),
+            reached: Mutex::new(Reached::open(directory).map_err(|error| failed(&error.into()))?),
             directory: name,
             database,
         };
@@ -219,6 +229,17 @@ impl Storage for FjallStorage {
             let batch = read_extent(&key, &value, &names).ok_or_else(|| self.damaged("batches"))?;
             contents.batches.push(batch);
         }
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, extent) in &contents.batches {
+            reached.see(place, *extent);
+        }
+        if let Some(missing) = reached.missing() {
+            return Err(LogError::Storage(format!(
+                "{}: {missing} records that were on disk are missing, a file was cut short or put back from an older copy; restore the whole directory from one copy (whoever was sent to since would be sent to again otherwise)",
+                self.directory
+            )));
+        }
+        drop(reached);
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         *topics = names
             .into_iter()
@@ -249,7 +270,9 @@ impl Storage for FjallStorage {
             batch.remove(&self.batches, key);
             batch.remove(&self.spans, key);
         }
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, extent, stored) in change.put {
+            reached.see(&place, extent);
             let key = self.key(&place)?;
             batch.insert(&self.batches, key, stored);
             batch.insert(&self.spans, key, extent_value(extent));
@@ -261,6 +284,12 @@ impl Storage for FjallStorage {
         batch
             .commit()
             .map_err(|error| storage_failed(&self.directory, &error))?;
+        if durability == Durability::Machine {
+            reached
+                .write()
+                .map_err(|error| storage_failed(&self.directory, &error.into()))?;
+        }
+        drop(reached);
         self.topics
             .write()
             .unwrap_or_else(PoisonError::into_inner)
