@@ -22,10 +22,14 @@
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
+mod policies;
+mod retry;
+mod state;
 mod suppression;
+mod templates;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{
@@ -34,18 +38,19 @@ use sealpost_schemas::record::{
 };
 use sealpost_schemas::sealed::{Plaintext, Purpose};
 use sealpost_schemas::{
-    Channel, Digest, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
+    Channel, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
 };
 
-use crate::pack::{Packer, Unpacker};
-use crate::render::{Profile, TemplateSet};
+use crate::pack::Packer;
+use crate::render::Profile;
 use crate::table::{History, OperatorError, Source, Table};
 use crate::windows::WindowRule;
+use policies::{POLICIES_KEY, Policies, pack_policies, unpack_policies};
+use retry::{Running, pack_retry, retry_key, unpack_retry};
+use state::{Route, RouteKey, State};
 use suppression::Next;
-
-const ROUTE: u8 = 1;
-const POLICIES: u8 = 1;
-const RETRY: u8 = 1;
+pub use templates::TemplateCache;
+use templates::{pack_sources, unpack_sources};
 
 /// Routes that one portion of a release or a retry moves.
 const PORTION_ROUTES: usize = 500;
@@ -82,204 +87,6 @@ pub struct Counts {
     pub unfit: u64,
     /// Routes that ended because every address is suppressed.
     pub suppressed: u64,
-}
-
-/// Compiled templates by digest, shared by the shards of a process.
-#[derive(Default, Clone)]
-pub struct TemplateCache(Arc<Mutex<HashMap<Digest, Arc<TemplateSet>>>>);
-
-impl TemplateCache {
-    fn get(&self, digest: &Digest) -> Option<Arc<TemplateSet>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(digest)
-            .cloned()
-    }
-
-    fn load(&self, sources: &BTreeMap<String, String>) -> Result<Digest, OperatorError> {
-        let digest = TemplateSet::digest_of(sources);
-        if self.get(&digest).is_none() {
-            let set = TemplateSet::from_sources(sources).map_err(|error| {
-                OperatorError::Stop(format!("the templates of a close cannot be used: {error}"))
-            })?;
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(digest, Arc::new(set));
-        }
-        Ok(digest)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct RouteKey {
-    user: UserId,
-    period: Period,
-    kind: Kind,
-}
-
-impl RouteKey {
-    fn bytes(self) -> [u8; 15] {
-        let kind = match self.kind {
-            Kind::Bill => 0,
-            Kind::Correction(number) => number,
-        };
-        let mut key = [b'u'; 15];
-        let parts = self
-            .user
-            .to_be_bytes()
-            .into_iter()
-            .chain(self.period.months().to_be_bytes())
-            .chain(kind.to_be_bytes());
-        for (to, from) in key.iter_mut().skip(1).zip(parts) {
-            *to = from;
-        }
-        key
-    }
-
-    /// The key of its records in the topics.
-    fn log_key(self) -> Vec<u8> {
-        format!("{}/{}", self.user, self.period).into_bytes()
-    }
-
-    fn read(key: &[u8]) -> Option<Self> {
-        let (user, rest) = key.strip_prefix(b"u")?.split_first_chunk::<8>()?;
-        let (period, kind) = rest.split_first_chunk::<4>()?;
-        Some(Self {
-            user: UserId::new(u64::from_be_bytes(*user)).ok()?,
-            period: Period::from_months(u32::from_be_bytes(*period)).ok()?,
-            kind: match u16::from_be_bytes(kind.try_into().ok()?) {
-                0 => Kind::Bill,
-                number => Kind::Correction(number),
-            },
-        })
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Held(Timestamp),
-    Rendered(Channel),
-    Sent,
-    Failed,
-    Unknown(Channel),
-    Suppressed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Route {
-    /// Offset of its statement.
-    statement: u64,
-    version: Version,
-    state: State,
-    /// Channels of this version that are behind it, by bit.
-    tried: u8,
-    policy: Policy,
-}
-
-impl Route {
-    fn load(table: &dyn Table, key: RouteKey) -> Result<Option<Self>, OperatorError> {
-        let unreadable = || {
-            OperatorError::Stop(
-                "a route cannot be read: a newer version wrote it, or it is damaged; run that version, or restore the state of render"
-                    .to_owned(),
-            )
-        };
-        table
-            .get(&key.bytes())
-            .map(|bytes| Self::unpack(bytes).ok_or_else(unreadable))
-            .transpose()
-    }
-
-    fn unpack(bytes: &[u8]) -> Option<Self> {
-        let mut value = Unpacker::open(bytes, ROUTE)?;
-        let statement = value.number()?;
-        let version = Version(u16::try_from(value.number()?).ok()?);
-        let state = match value.number()? {
-            0 => State::Held(Timestamp(value.signed()?)),
-            1 => State::Rendered(channel(&mut value)?),
-            2 => State::Sent,
-            3 => State::Failed,
-            4 => State::Unknown(channel(&mut value)?),
-            5 => State::Suppressed,
-            _ => return None,
-        };
-        let tried = u8::try_from(value.number()?).ok()?;
-        Some(Self {
-            statement,
-            version,
-            state,
-            tried,
-            policy: policy(&mut value)?,
-        })
-    }
-
-    /// Whether a round is for it, if it still has an address that may be used.
-    fn awaits(&self, version: Version) -> bool {
-        matches!(self.state, State::Failed | State::Suppressed) && self.version < version
-    }
-
-    fn store(&self, table: &mut dyn Table, key: RouteKey, packer: &mut Packer) {
-        packer
-            .begin(ROUTE)
-            .number(self.statement)
-            .number(u64::from(self.version.0));
-        match self.state {
-            State::Held(until) => packer.number(0).signed(until.0),
-            State::Rendered(channel) => packer.number(1).number(channel.index() as u64),
-            State::Sent => packer.number(2),
-            State::Failed => packer.number(3),
-            State::Unknown(channel) => packer.number(4).number(channel.index() as u64),
-            State::Suppressed => packer.number(5),
-        };
-        packer.number(u64::from(self.tried));
-        put_policy(packer, &self.policy);
-        table.put(&key.bytes(), packer.bytes());
-    }
-}
-
-fn channel(value: &mut Unpacker<'_>) -> Option<Channel> {
-    Channel::ALL
-        .get(usize::try_from(value.number()?).ok()?)
-        .copied()
-}
-
-fn policy(value: &mut Unpacker<'_>) -> Option<Policy> {
-    let channels = (0..value.number()?)
-        .map(|_| channel(value))
-        .collect::<Option<_>>()?;
-    Some(Policy {
-        channels,
-        attempts_per_channel: u16::try_from(value.number()?).ok()?,
-    })
-}
-
-fn put_policy(packer: &mut Packer, policy: &Policy) {
-    packer.number(policy.channels.len() as u64);
-    for channel in &policy.channels {
-        packer.number(channel.index() as u64);
-    }
-    packer.number(u64::from(policy.attempts_per_channel));
-}
-
-/// The policies in force: that of the last close; one that was set for routes that begin; one
-/// that was set for the next rounds of what failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Policies {
-    closed: Option<Policy>,
-    new: Option<Policy>,
-    failed: Option<Policy>,
-}
-
-const POLICIES_KEY: &[u8] = b"P";
-
-fn retry_key(period: Period) -> [u8; 5] {
-    let mut key = [b'r'; 5];
-    for (to, from) in key.iter_mut().skip(1).zip(period.months().to_be_bytes()) {
-        *to = from;
-    }
-    key
 }
 
 /// What route works with while it handles one thing.
@@ -893,69 +700,4 @@ enum Unrenderable {
 
 fn text(value: &Option<Plaintext>) -> Option<&str> {
     value.as_ref().map_or(Some(""), Plaintext::as_str)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Running {
-    No,
-    Yes,
-}
-
-fn pack_retry(version: Version, policy: &Policy, running: Running) -> Vec<u8> {
-    let mut packer = Packer::default();
-    packer
-        .begin(RETRY)
-        .number(u64::from(version.0))
-        .number(u64::from(running == Running::Yes));
-    put_policy(&mut packer, policy);
-    packer.bytes().to_vec()
-}
-
-/// Version, policy, and whether it still runs.
-fn unpack_retry(bytes: &[u8]) -> Option<(Version, Policy, bool)> {
-    let mut value = Unpacker::open(bytes, RETRY)?;
-    let version = Version(u16::try_from(value.number()?).ok()?);
-    let running = value.number()? == 1;
-    Some((version, policy(&mut value)?, running))
-}
-
-fn pack_policies(policies: &Policies) -> Vec<u8> {
-    let mut packer = Packer::default();
-    packer.begin(POLICIES);
-    for one in [&policies.closed, &policies.new, &policies.failed] {
-        packer.number(u64::from(one.is_some()));
-        if let Some(one) = one {
-            put_policy(&mut packer, one);
-        }
-    }
-    packer.bytes().to_vec()
-}
-
-fn unpack_policies(bytes: &[u8]) -> Option<Policies> {
-    let mut value = Unpacker::open(bytes, POLICIES)?;
-    let mut one = || match value.number()? {
-        0 => Some(None),
-        _ => policy(&mut value).map(Some),
-    };
-    Some(Policies {
-        closed: one()?,
-        new: one()?,
-        failed: one()?,
-    })
-}
-
-fn pack_sources(sources: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut packer = Packer::default();
-    packer.begin(1).number(sources.len() as u64);
-    for (name, text) in sources {
-        packer.text(name).text(text);
-    }
-    packer.bytes().to_vec()
-}
-
-fn unpack_sources(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
-    let mut value = Unpacker::open(bytes, 1)?;
-    (0..value.number()?)
-        .map(|_| Some((value.text()?.to_owned(), value.text()?.to_owned())))
-        .collect()
 }

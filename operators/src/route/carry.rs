@@ -2,7 +2,9 @@
 
 use sealpost_schemas::{Period, UserId};
 
-use super::{Route, RouteKey, suppression, unpack_retry};
+use super::retry::unpack_retry;
+use super::state::{Route, RouteKey};
+use super::suppression;
 use crate::carry::{CarryError, Owner};
 use crate::pack::Packer;
 use crate::table::Table;
@@ -63,7 +65,9 @@ impl Table for Nowhere {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::super::{POLICIES_KEY, Running, State, pack_retry, retry_key};
+    use super::super::policies::POLICIES_KEY;
+    use super::super::retry::{Running, pack_retry, retry_key};
+    use super::super::state::State;
     use super::*;
     use crate::table::testing::MapTable;
     use sealpost_schemas::record::{AddressToken, Policy, Suppress, SuppressionReason};
