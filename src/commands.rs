@@ -68,10 +68,7 @@ enum Command {
     /// Take in subscribers or usage from Parquet, CSV or NDJSON
     Ingest(ingest::Arguments),
     /// Close a period: every active subscriber without a statement is settled, once
-    Close {
-        /// The month, YYYY-MM
-        period: Period,
-    },
+    Close(close::Arguments),
     /// Run the stages until stopped
     Run(run::Arguments),
     /// The channel order
@@ -196,10 +193,10 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Keys(command) => keys::execute(&scene, &command),
         Command::Seed(arguments) => seed::execute(&scene, &arguments),
         Command::Ingest(arguments) => ingest::execute(&scene, &arguments),
-        Command::Close { period } => {
+        Command::Close(arguments) => {
             // before anything is written
             crate::templates::load(&scene.config)?;
-            scene.command(|deployment| close::command(deployment, period))
+            scene.command(|deployment| close::command(deployment, &arguments))
         }
         Command::Run(arguments) => run::execute(&scene, &arguments),
         Command::Policy(command) => policy::execute(&scene, &command),

@@ -161,6 +161,7 @@ fn whole_job(input: Input, ring: &Arc<KeyRing>, period: Period) -> Result<[f64; 
             templates,
             policy: policy.clone(),
             time_zone: "Asia/Seoul".to_owned(),
+            not_before: None,
         }),
         by: None,
     };

@@ -22,6 +22,7 @@
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
+mod not_before;
 mod policies;
 mod retry;
 mod state;
@@ -45,6 +46,7 @@ use crate::pack::Packer;
 use crate::render::Profile;
 use crate::table::{History, OperatorError, Source, Table};
 use crate::windows::WindowRule;
+use not_before::NotBefore;
 use policies::{POLICIES_KEY, Policies, pack_policies, unpack_policies};
 use retry::{Running, pack_retry, retry_key, unpack_retry};
 use state::{Route, RouteKey, State};
@@ -108,6 +110,7 @@ pub struct Router {
     templates: TemplateCache,
     configured: Policy,
     policies: Policies,
+    not_before: NotBefore,
     timers: BTreeSet<(Timestamp, u64, RouteKey)>,
     /// Routes that a retry still has to move, with the version it moves them to.
     retries: Vec<(RouteKey, Version, Policy)>,
@@ -135,6 +138,7 @@ impl Router {
             templates,
             configured,
             policies: Policies::default(),
+            not_before: NotBefore::default(),
             timers: BTreeSet::new(),
             retries: Vec::new(),
             retrying: BTreeMap::new(),
@@ -168,6 +172,7 @@ impl Router {
     pub fn restored(&mut self, table: &dyn Table) -> Result<(), OperatorError> {
         let mut sources: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut retries = Vec::new();
+        let not_before = &mut self.not_before;
         table.for_each(&mut |key, value| match key.first() {
             Some(b'u') => {
                 if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
@@ -179,6 +184,7 @@ impl Router {
             Some(b't') => {
                 sources.insert(key.to_vec(), value.to_vec());
             }
+            Some(&not_before::PREFIX) => not_before.restore(key, value),
             Some(b'r') => retries.push((key.to_vec(), value.to_vec())),
             _ => {}
         });
@@ -227,6 +233,11 @@ impl Router {
                 scope
                     .table
                     .put(POLICIES_KEY, &pack_policies(&self.policies));
+                if let Some(at) = close.not_before
+                    && self.not_before.set(close.period, at, scope.table)
+                {
+                    self.look_again(close.period, scope);
+                }
                 Ok(())
             }
             Action::PolicySet(set) => {
@@ -495,6 +506,29 @@ impl Router {
         Ok(())
     }
 
+    /// What is held of a period is looked at anew, for its time may have changed.
+    fn look_again(&mut self, period: Period, scope: &mut Scope<'_>) {
+        let mut held = Vec::new();
+        scope.table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && key.period == period
+                && matches!(route.state, State::Held(_))
+            {
+                held.push((key, route));
+            }
+        });
+        // the order of the changelog depends on what happened, never on a hash
+        held.sort_unstable_by_key(|(key, _)| *key);
+        for (key, mut route) in held {
+            if let State::Held(until) = route.state {
+                self.timers.remove(&(until, route.statement, key));
+            }
+            self.timers.insert((scope.now, route.statement, key));
+            route.state = State::Held(scope.now);
+            route.store(scope.table, key, &mut self.packer);
+        }
+    }
+
     fn statement(
         &mut self,
         key: RouteKey,
@@ -532,9 +566,15 @@ impl Router {
         mut reason: Option<String>,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let earliest = self
-            .windows
-            .earliest(&statement.windows, key.period, scope.now);
+        let not_before = self.not_before.of(key.period).unwrap_or(scope.now);
+        let earliest =
+            self.windows
+                .earliest(&statement.windows, key.period, not_before.max(scope.now));
+        let why_held = if not_before > scope.now {
+            "not-before"
+        } else {
+            "window"
+        };
         let (standing, held_until, reason) = loop {
             match suppression::next(route, statement, scope.table) {
                 Next::Exhausted(why) => {
@@ -548,7 +588,7 @@ impl Router {
                 }
                 Next::Channel(..) if earliest > scope.now => {
                     self.counts.held += 1;
-                    break (Standing::Held, Some(earliest), "window".to_owned());
+                    break (Standing::Held, Some(earliest), why_held.to_owned());
                 }
                 Next::Channel(channel, destination) => {
                     match self.dispatch(key, route, statement, channel, &destination.address)? {

@@ -621,6 +621,9 @@ pub struct Close {
     pub policy: Policy,
     /// The configured time zone, an IANA name: which month an event is in.
     pub time_zone: String,
+    /// No message of the period goes before it; when missing, what an earlier close said stands.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
 }
 
 /// See [`Action::PolicySet`].

@@ -130,6 +130,7 @@ impl Operator {
                 templates: templates.clone(),
                 policy: policy.clone(),
                 time_zone: time_zone.clone(),
+                not_before: None,
             })
         })?;
         Ok(closed)

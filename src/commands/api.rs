@@ -31,7 +31,10 @@ pub(super) fn routes() -> Router<Api> {
     let policy = ask(move |on| policy::show(on).map(json))
         .merge(command(move |on, it| policy::set(on, it).map(json)));
     Router::new()
-        .route("/close", of_period(close::command))
+        .route(
+            "/close",
+            command(move |on, it| close::command(on, it).map(json)),
+        )
         .route("/retry", of_period(retry::command))
         .route(
             "/resolve",

@@ -63,7 +63,8 @@ fn describe(action: &Action) -> (&'static str, Value) {
         Action::Close(close) => (
             "close",
             json!({ "period": close.period, "catalog_digest": close.catalog_digest.to_string(),
-                "template_digest": close.template_digest.to_string() }),
+                "template_digest": close.template_digest.to_string(),
+                "not_before": close.not_before.map(|at| at.to_string()) }),
         ),
         Action::PolicySet(set) => (
             "policy set",

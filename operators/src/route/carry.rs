@@ -4,7 +4,7 @@ use sealpost_schemas::{Period, UserId};
 
 use super::retry::unpack_retry;
 use super::state::{Route, RouteKey};
-use super::suppression;
+use super::{not_before, suppression};
 use crate::carry::{CarryError, Owner};
 use crate::pack::Packer;
 use crate::table::Table;
@@ -17,6 +17,9 @@ pub fn owner(key: &[u8], value: &[u8]) -> Option<Owner> {
         (b'P', 1) | (b't', 25) => Some(Owner::EveryShard),
         (suppression::PREFIX, suppression::KEY_BYTES) => {
             suppression::is_known(value).then_some(Owner::EveryShard)
+        }
+        (not_before::PREFIX, not_before::KEY_BYTES) => {
+            not_before::is_known(value).then_some(Owner::EveryShard)
         }
         (b'r', 5) => unpack_retry(value).map(|(_, _, running)| {
             if running {
@@ -98,6 +101,18 @@ mod tests {
         };
         let mut table = MapTable::default();
         suppression::add(&suppress, Timestamp(9), &mut table, &mut Packer::default());
+        let (key, value) = table.0.first_key_value().unwrap();
+        assert_eq!(owner(key, value), Some(Owner::EveryShard));
+        assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));
+        assert_eq!(owner(key, &[99]), None);
+    }
+
+    #[test]
+    fn a_time_before_which_nothing_goes_is_every_shards() {
+        let mut table = MapTable::default();
+        let period = Period::new(2026, 1).unwrap();
+        let mut set = not_before::NotBefore::default();
+        assert!(set.set(period, Timestamp(77), &mut table));
         let (key, value) = table.0.first_key_value().unwrap();
         assert_eq!(owner(key, value), Some(Owner::EveryShard));
         assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));

@@ -116,7 +116,7 @@ impl RecordType {
     pub const fn older_schemas(self) -> &'static [&'static str] {
         match self {
             Self::Subscriber => &[avsc!("older/subscriber-1")],
-            Self::Command => &[avsc!("older/command-1")],
+            Self::Command => &[avsc!("older/command-1"), avsc!("older/command-2")],
             _ => &[],
         }
     }

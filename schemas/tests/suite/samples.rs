@@ -236,6 +236,7 @@ pub(crate) fn actions() -> [Action; 8] {
             templates: BTreeMap::from([(text("ko/email.html"), text("{{ name }} 님"))]),
             policy: policy(),
             time_zone: text("Asia/Seoul"),
+            not_before: Some(at(3_600)),
         }),
         Action::PolicySet(PolicySet {
             policy: policy(),
