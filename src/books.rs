@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use sealpost_schemas::record::{
-    Action, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement, Subscriber,
-    SubscriberStatus,
+    Action, Command, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement,
+    Subscriber, SubscriberStatus,
 };
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
 use sealpost_topology::types::Shard;
 
+use crate::commands::in_force_of;
 use crate::deployment::{Deployment, readable};
 
 /// Calls of a channel by outcome.
@@ -48,6 +49,8 @@ pub struct Books {
     pub pending: u64,
     /// Waiting for a window.
     pub held: u64,
+    /// Channels that an operator holds.
+    pub holds: Vec<Channel>,
     /// When the next held one goes.
     pub held_until: Option<String>,
     /// How many of the held ones go in which hour, in the configured zone.
@@ -79,14 +82,16 @@ impl Books {
         let topics = deployment.topics();
         let suffix = format!("/{period}");
         let mut counts = BTreeMap::<State, u64>::new();
+        let commands = deployment.commands()?;
         let mut books = Self {
             period,
-            version: newest_version(deployment, period)?,
+            version: newest_version(&commands, period),
             subscribers: 0,
             statements: 0,
             total_won: 0,
             pending: 0,
             held: 0,
+            holds: in_force_of(&commands, period).into_iter().collect(),
             held_until: None,
             held_by_hour: BTreeMap::new(),
             sending: 0,
@@ -187,18 +192,12 @@ fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.le
 }
 
 /// The newest round that was begun for a period.
-///
-/// # Errors
-/// When the log failed.
-pub fn newest_version(deployment: &Deployment, period: Period) -> Result<Version> {
-    let retries = deployment
-        .commands()?
-        .into_iter()
-        .filter_map(|command| match command.action {
-            Action::Retry(retry) if retry.period == period => Some(retry.version),
-            _ => None,
-        });
-    Ok(retries.max().unwrap_or_default())
+fn newest_version(commands: &[Command], period: Period) -> Version {
+    let retries = commands.iter().filter_map(|command| match &command.action {
+        Action::Retry(retry) if retry.period == period => Some(retry.version),
+        _ => None,
+    });
+    retries.max().unwrap_or_default()
 }
 
 /// The send states of a period in one shard, by record key; the last one of each.

@@ -6,6 +6,7 @@ mod close;
 mod dead_letters;
 mod demo;
 mod export;
+mod hold;
 mod ingest;
 mod keys;
 mod policy;
@@ -20,6 +21,7 @@ mod suppress;
 mod template;
 mod topics;
 
+pub(crate) use hold::in_force_of;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -79,6 +81,10 @@ enum Command {
         /// The month, YYYY-MM
         period: Period,
     },
+    /// Begin nothing more of a period, or of one of its channels; calls on the line end
+    Hold(hold::Arguments),
+    /// Let what is held go on
+    Release(hold::Arguments),
     /// Say what became of a message in doubt; this never sends
     Resolve(resolve::Arguments),
     /// Where a period, or one user of it, stands
@@ -201,6 +207,10 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Run(arguments) => run::execute(&scene, &arguments),
         Command::Policy(command) => policy::execute(&scene, &command),
         Command::Retry { period } => scene.command(|deployment| retry::command(deployment, period)),
+        Command::Hold(arguments) => scene.command(|deployment| hold::hold(deployment, &arguments)),
+        Command::Release(arguments) => {
+            scene.command(|deployment| hold::release(deployment, &arguments))
+        }
         Command::Resolve(arguments) => {
             scene.command(|deployment| resolve::command(deployment, &arguments))
         }

@@ -286,10 +286,12 @@ fn send(
     ring: &Arc<KeyRing>,
 ) -> Result<Vec<Delivery>> {
     let (mut out, mut effects) = (Vec::new(), Vec::new());
+    let mut holds = MapTable::default();
     let now = Timestamp(1);
     through_a_topic(dispatches, |_, dispatch: Dispatch, _| {
         let mut scope = gate::Scope {
             table: states,
+            holds: &mut holds,
             out: &mut out,
             effects: &mut effects,
             now,
@@ -300,6 +302,7 @@ fn send(
     })?;
     let mut scope = gate::Scope {
         table: states,
+        holds: &mut holds,
         out: &mut out,
         effects: &mut effects,
         now,
@@ -331,6 +334,7 @@ fn send(
             };
             let mut scope = gate::Scope {
                 table: states,
+                holds: &mut holds,
                 out: &mut out,
                 effects: &mut effects,
                 now,
@@ -340,7 +344,10 @@ fn send(
     }
     Ok(out
         .into_iter()
-        .map(|gate::Output::Delivery(delivery)| *delivery)
+        .filter_map(|output| match output {
+            gate::Output::Delivery(delivery) => Some(*delivery),
+            gate::Output::Returned(_) => None,
+        })
         .collect())
 }
 

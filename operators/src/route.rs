@@ -3,7 +3,7 @@
 //!
 //! # Life of a route
 //! ```text
-//! statement ─► Held ◄─┐ window          ┌── retry (next version) ──┐
+//! statement ─► Held ◄─┐ window, hold    ┌── retry (next version) ──┐
 //!                │    │                 ▼                          │
 //!                └──► Rendered(channel) ─► next channel … ─► Failed ┘
 //!                          │ sent  │ in doubt
@@ -12,7 +12,8 @@
 //! ```
 //! A channel whose address is suppressed, or that cannot take the message (it is too long for it),
 //! is passed over. A route of which every address is suppressed is `Suppressed`; a retry takes it
-//! up when one of them no longer is.
+//! up when one of them no longer is. A route whose next channel is held stays with that channel,
+//! parked, until it is released; what send had not begun comes back for the same.
 //!
 //! # Invariants
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
@@ -34,14 +35,15 @@ use std::sync::Arc;
 
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{
-    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, RouteNotice, Standing,
-    Statement,
+    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, Returned, RouteNotice,
+    Standing, Statement,
 };
 use sealpost_schemas::sealed::{Plaintext, Purpose};
 use sealpost_schemas::{
     Channel, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
 };
 
+use crate::holds::Holds;
 use crate::pack::Packer;
 use crate::render::Profile;
 use crate::table::{History, OperatorError, Source, Table};
@@ -56,6 +58,9 @@ use templates::{pack_sources, unpack_sources};
 
 /// Routes that one portion of a release or a retry moves.
 const PORTION_ROUTES: usize = 500;
+
+/// When a released route is due: before everything that waits for a time.
+const RELEASED: Timestamp = Timestamp(i64::MIN);
 
 /// Profiles that did not open, with none opened before, after which the key ring is taken for the
 /// wrong one rather than the profiles for damaged.
@@ -79,7 +84,7 @@ pub struct Counts {
     pub replayed: u64,
     /// Deliveries dropped because the route has moved on.
     pub stale: u64,
-    /// Routes held for a window.
+    /// Routes held for a window, or by an operator.
     pub held: u64,
     /// Routes that ended without a channel left.
     pub exhausted: u64,
@@ -111,6 +116,7 @@ pub struct Router {
     configured: Policy,
     policies: Policies,
     not_before: NotBefore,
+    holds: Holds,
     timers: BTreeSet<(Timestamp, u64, RouteKey)>,
     /// Routes that a retry still has to move, with the version it moves them to.
     retries: Vec<(RouteKey, Version, Policy)>,
@@ -139,6 +145,7 @@ impl Router {
             configured,
             policies: Policies::default(),
             not_before: NotBefore::default(),
+            holds: Holds::default(),
             timers: BTreeSet::new(),
             retries: Vec::new(),
             retrying: BTreeMap::new(),
@@ -172,13 +179,20 @@ impl Router {
     pub fn restored(&mut self, table: &dyn Table) -> Result<(), OperatorError> {
         let mut sources: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut retries = Vec::new();
-        let not_before = &mut self.not_before;
+        self.holds = Holds::restored(table)?;
+        let (not_before, holds) = (&mut self.not_before, &self.holds);
         table.for_each(&mut |key, value| match key.first() {
             Some(b'u') => {
-                if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
-                    && let State::Held(until) = route.state
-                {
-                    self.timers.insert((until, route.statement, key));
+                if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value)) {
+                    match route.state {
+                        State::Held(until) => {
+                            self.timers.insert((until, route.statement, key));
+                        }
+                        State::Parked(channel) if !holds.cover(key.period, channel) => {
+                            self.timers.insert((RELEASED, route.statement, key));
+                        }
+                        _ => {}
+                    }
                 }
             }
             Some(b't') => {
@@ -288,6 +302,16 @@ impl Router {
                 suppression::remove(unsuppress, scope.table);
                 Ok(())
             }
+            Action::Hold(hold) => {
+                // each route is parked when it would go; what is with send comes back
+                self.holds.hold(hold, scope.table);
+                Ok(())
+            }
+            Action::Release(release) => {
+                self.holds.release(release, scope.table);
+                self.let_go(release.period, scope.table);
+                Ok(())
+            }
             Action::Resolve(_) | Action::Requeue(_) | Action::Replay(_) => Ok(()),
         }
     }
@@ -382,6 +406,35 @@ impl Router {
         Ok(())
     }
 
+    /// A dispatch came back that was not begun: its route decides anew.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_returned(
+        &mut self,
+        returned: &Returned,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let key = RouteKey {
+            user: returned.user_id,
+            period: returned.period,
+            kind: returned.kind,
+        };
+        match Route::load(scope.table, key)? {
+            Some(mut route)
+                if route.state == State::Rendered(returned.channel)
+                    && route.version == returned.version =>
+            {
+                let statement = self.statement(key, &route, scope)?;
+                self.advance(key, &mut route, &statement, None, scope)
+            }
+            _ => {
+                self.counts.stale += 1;
+                Ok(())
+            }
+        }
+    }
+
     /// What is due by itself, in a bounded portion. Returns whether there is more.
     ///
     /// # Errors
@@ -399,7 +452,11 @@ impl Router {
             left -= 1;
             let (until, _, key) = timer;
             if let Some(mut route) = Route::load(scope.table, key)?
-                && route.state == State::Held(until)
+                && match route.state {
+                    State::Held(held_until) => held_until == until,
+                    State::Parked(channel) => !self.holds.cover(key.period, channel),
+                    _ => false,
+                }
             {
                 let statement = self.statement(key, &route, scope)?;
                 self.advance(key, &mut route, &statement, None, scope)?;
@@ -492,7 +549,10 @@ impl Router {
         let mut live = Vec::new();
         scope.table.for_each(&mut |key, value| {
             if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
-                && matches!(route.state, State::Held(_) | State::Rendered(_))
+                && matches!(
+                    route.state,
+                    State::Held(_) | State::Rendered(_) | State::Parked(_)
+                )
             {
                 live.push((key, route));
             }
@@ -501,9 +561,28 @@ impl Router {
         live.sort_unstable_by_key(|(key, _)| *key);
         for (key, mut route) in live {
             route.policy = policy.clone();
+            if let State::Parked(_) = route.state {
+                // another channel may be the next one now, which is not held
+                route.state = State::Held(scope.now);
+                self.timers.insert((scope.now, route.statement, key));
+            }
             route.store(scope.table, key, &mut self.packer);
         }
         Ok(())
+    }
+
+    /// What was parked of a period, and may go, is due: in the order in which it came.
+    fn let_go(&mut self, period: Period, table: &dyn Table) {
+        let (holds, timers) = (&self.holds, &mut self.timers);
+        table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && key.period == period
+                && let State::Parked(channel) = route.state
+                && !holds.cover(period, channel)
+            {
+                timers.insert((RELEASED, route.statement, key));
+            }
+        });
     }
 
     /// What is held of a period is looked at anew, for its time may have changed.
@@ -575,20 +654,24 @@ impl Router {
         } else {
             "window"
         };
-        let (standing, held_until, reason) = loop {
+        let (state, reason) = loop {
             match suppression::next(route, statement, scope.table) {
                 Next::Exhausted(why) => {
                     self.counts.exhausted += 1;
                     let reason = reason.unwrap_or_else(|| why.to_owned());
-                    break (Standing::Failed, None, reason);
+                    break (State::Failed, reason);
                 }
                 Next::Suppressed => {
                     self.counts.suppressed += 1;
-                    break (Standing::Suppressed, None, "suppressed".to_owned());
+                    break (State::Suppressed, "suppressed".to_owned());
+                }
+                Next::Channel(channel, _) if self.holds.cover(key.period, channel) => {
+                    self.counts.held += 1;
+                    break (State::Parked(channel), "hold".to_owned());
                 }
                 Next::Channel(..) if earliest > scope.now => {
                     self.counts.held += 1;
-                    break (Standing::Held, Some(earliest), why_held.to_owned());
+                    break (State::Held(earliest), why_held.to_owned());
                 }
                 Next::Channel(channel, destination) => {
                     match self.dispatch(key, route, statement, channel, &destination.address)? {
@@ -605,20 +688,22 @@ impl Router {
                         }
                         Err(Unrenderable::Anywhere(why)) => {
                             self.counts.unrenderable += 1;
-                            break (Standing::Failed, None, why.to_owned());
+                            break (State::Failed, why.to_owned());
                         }
                     }
                 }
             }
         };
-        route.state = match (standing, held_until) {
-            (_, Some(until)) => {
+        let (standing, held_until) = match state {
+            State::Held(until) => {
                 self.timers.insert((until, route.statement, key));
-                State::Held(until)
+                (Standing::Held, Some(until))
             }
-            (Standing::Suppressed, None) => State::Suppressed,
-            (Standing::Held | Standing::Failed, None) => State::Failed,
+            State::Parked(_) => (Standing::Held, None),
+            State::Suppressed => (Standing::Suppressed, None),
+            _ => (Standing::Failed, None),
         };
+        route.state = state;
         route.store(scope.table, key, &mut self.packer);
         scope.out.push(Output::Notice(RouteNotice {
             user_id: key.user,

@@ -4,7 +4,7 @@ use axum::Router;
 use sealpost_schemas::Period;
 use serde::Deserialize;
 
-use super::{Answer, audit, close, dead_letters, policy, resolve, retry, status};
+use super::{Answer, audit, close, dead_letters, hold, policy, resolve, retry, status};
 use crate::deployment::Deployment;
 use crate::http::api::{Api, Named, ask, ask_about, command};
 
@@ -34,6 +34,11 @@ pub(super) fn routes() -> Router<Api> {
         .route(
             "/close",
             command(move |on, it| close::command(on, it).map(json)),
+        )
+        .route("/hold", command(move |on, it| hold::hold(on, it).map(json)))
+        .route(
+            "/release",
+            command(move |on, it| hold::release(on, it).map(json)),
         )
         .route("/retry", of_period(retry::command))
         .route(

@@ -89,6 +89,14 @@ fn describe(action: &Action) -> (&'static str, Value) {
             "suppress remove",
             json!({ "addresses": unsuppress.addresses.len() }),
         ),
+        Action::Hold(hold) => (
+            "hold",
+            json!({ "period": hold.period, "channel": hold.channel }),
+        ),
+        Action::Release(release) => (
+            "release",
+            json!({ "period": release.period, "channel": release.channel }),
+        ),
         Action::Replay(replay) => ("replay", json!({ "stages": replay.stages })),
     }
 }

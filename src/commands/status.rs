@@ -76,6 +76,10 @@ pub(super) fn text(books: &Books) -> String {
         line(&format!("· {what}"), amount);
     }
     line("dead letters", books.dead_letters);
+    if !books.holds.is_empty() {
+        let channels: Vec<_> = books.holds.iter().map(|channel| channel.name()).collect();
+        let _ = writeln!(text, "  on hold until `release`: {}", channels.join(", "));
+    }
     if let Some(until) = &books.held_until {
         let _ = writeln!(text, "  the next held message goes at {until}");
     }

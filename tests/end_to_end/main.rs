@@ -12,6 +12,7 @@ mod client;
 mod crash;
 mod demo;
 mod figures;
+mod held;
 mod inputs;
 mod operator_api;
 mod plain;

@@ -6,6 +6,7 @@ use super::retry::unpack_retry;
 use super::state::{Route, RouteKey};
 use super::{not_before, suppression};
 use crate::carry::{CarryError, Owner};
+use crate::holds;
 use crate::pack::Packer;
 use crate::table::Table;
 
@@ -21,6 +22,7 @@ pub fn owner(key: &[u8], value: &[u8]) -> Option<Owner> {
         (not_before::PREFIX, not_before::KEY_BYTES) => {
             not_before::is_known(value).then_some(Owner::EveryShard)
         }
+        (holds::PREFIX, holds::KEY_BYTES) => holds::is_known(value).then_some(Owner::EveryShard),
         (b'r', 5) => unpack_retry(value).map(|(_, _, running)| {
             if running {
                 Owner::Unfinished
@@ -73,7 +75,7 @@ mod tests {
     use super::super::state::State;
     use super::*;
     use crate::table::testing::MapTable;
-    use sealpost_schemas::record::{AddressToken, Policy, Suppress, SuppressionReason};
+    use sealpost_schemas::record::{AddressToken, Hold, Policy, Suppress, SuppressionReason};
     use sealpost_schemas::{Channel, Digest, Kind, Timestamp, Version};
 
     #[test]
@@ -113,6 +115,20 @@ mod tests {
         let period = Period::new(2026, 1).unwrap();
         let mut set = not_before::NotBefore::default();
         assert!(set.set(period, Timestamp(77), &mut table));
+        let (key, value) = table.0.first_key_value().unwrap();
+        assert_eq!(owner(key, value), Some(Owner::EveryShard));
+        assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));
+        assert_eq!(owner(key, &[99]), None);
+    }
+
+    #[test]
+    fn what_is_held_is_every_shards() {
+        let mut table = MapTable::default();
+        let hold = Hold {
+            period: Period::new(2026, 1).unwrap(),
+            channel: None,
+        };
+        holds::Holds::default().hold(&hold, &mut table);
         let (key, value) = table.0.first_key_value().unwrap();
         assert_eq!(owner(key, value), Some(Owner::EveryShard));
         assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));

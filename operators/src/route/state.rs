@@ -61,6 +61,8 @@ pub(super) enum State {
     Failed,
     Unknown(Channel),
     Suppressed,
+    /// Would go by this channel, which an operator holds.
+    Parked(Channel),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +101,7 @@ impl Route {
             3 => State::Failed,
             4 => State::Unknown(channel(&mut value)?),
             5 => State::Suppressed,
+            6 => State::Parked(channel(&mut value)?),
             _ => return None,
         };
         let tried = u8::try_from(value.number()?).ok()?;
@@ -128,6 +131,7 @@ impl Route {
             State::Failed => packer.number(3),
             State::Unknown(channel) => packer.number(4).number(channel.index() as u64),
             State::Suppressed => packer.number(5),
+            State::Parked(channel) => packer.number(6).number(channel.index() as u64),
         };
         packer.number(u64::from(self.tried));
         put_policy(packer, &self.policy);
