@@ -160,10 +160,12 @@ impl Operator {
     /// # Errors
     /// When the log failed, or a state cannot be read.
     pub fn steer(&mut self, period: Period) -> Result<Action> {
-        let channel =
-            *self
-                .draw
-                .pick(&[None, Some(Channel::Email), Some(Channel::Sms), Some(Channel::Kakao)]);
+        let channel = *self.draw.pick(&[
+            None,
+            Some(Channel::Email),
+            Some(Channel::Sms),
+            Some(Channel::Kakao),
+        ]);
         if self.held.contains(&period) && self.draw.one_in(2) {
             return Ok(Action::Release(Release { period, channel }));
         }

@@ -86,6 +86,32 @@ fn moment(text: &str, time_zone: &str) -> Result<Timestamp> {
         .map_err(|_| refused().into())
 }
 
+/// Writes the command. The catalogue and the templates travel with it, so that what it means
+/// does not depend on any file.
+pub(super) fn close(
+    deployment: &Deployment,
+    period: Period,
+    not_before: Option<Timestamp>,
+) -> Result<String> {
+    let catalog = catalog(&deployment.config)?;
+    let templates = templates::load(&deployment.config)?;
+    let offset = |offset: Offset| offset.0.cast_signed();
+    deployment.command(&|usage_end, subscribers_end| {
+        Action::Close(Close {
+            period,
+            usage_end: offset(usage_end),
+            subscribers_end: offset(subscribers_end),
+            catalog_digest: catalog.digest(),
+            catalog: catalog.text().to_owned(),
+            template_digest: templates.digest(),
+            templates: templates.sources().clone(),
+            policy: deployment.config.policy(),
+            time_zone: deployment.config.time_zone.clone(),
+            not_before,
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -123,30 +149,4 @@ mod tests {
             assert!(moment(text, "Asia/Seoul").is_err(), "{text}");
         }
     }
-}
-
-/// Writes the command. The catalogue and the templates travel with it, so that what it means
-/// does not depend on any file.
-pub(super) fn close(
-    deployment: &Deployment,
-    period: Period,
-    not_before: Option<Timestamp>,
-) -> Result<String> {
-    let catalog = catalog(&deployment.config)?;
-    let templates = templates::load(&deployment.config)?;
-    let offset = |offset: Offset| offset.0.cast_signed();
-    deployment.command(&|usage_end, subscribers_end| {
-        Action::Close(Close {
-            period,
-            usage_end: offset(usage_end),
-            subscribers_end: offset(subscribers_end),
-            catalog_digest: catalog.digest(),
-            catalog: catalog.text().to_owned(),
-            template_digest: templates.digest(),
-            templates: templates.sources().clone(),
-            policy: deployment.config.policy(),
-            time_zone: deployment.config.time_zone.clone(),
-            not_before,
-        })
-    })
 }
