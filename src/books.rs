@@ -8,13 +8,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
+use jiff::tz::TimeZone;
 use sealpost_schemas::record::{
-    Action, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement, Subscriber,
-    SubscriberStatus,
+    Action, Command, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement,
+    Subscriber, SubscriberStatus,
 };
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
 use sealpost_topology::types::Shard;
 
+use crate::commands::in_force_of;
 use crate::deployment::{Deployment, readable};
 
 /// Calls of a channel by outcome.
@@ -47,8 +49,12 @@ pub struct Books {
     pub pending: u64,
     /// Waiting for a window.
     pub held: u64,
+    /// Channels that an operator holds.
+    pub holds: Vec<Channel>,
     /// When the next held one goes.
     pub held_until: Option<String>,
+    /// How many of the held ones go in which hour, in the configured zone.
+    pub held_by_hour: BTreeMap<String, u64>,
     /// Intent written, outcome not known yet.
     pub sending: u64,
     /// Taken by a provider.
@@ -76,15 +82,18 @@ impl Books {
         let topics = deployment.topics();
         let suffix = format!("/{period}");
         let mut counts = BTreeMap::<State, u64>::new();
+        let commands = deployment.commands()?;
         let mut books = Self {
             period,
-            version: newest_version(deployment, period)?,
+            version: newest_version(&commands, period),
             subscribers: 0,
             statements: 0,
             total_won: 0,
             pending: 0,
             held: 0,
+            holds: in_force_of(&commands, period).into_iter().collect(),
             held_until: None,
+            held_by_hour: BTreeMap::new(),
             sending: 0,
             sent: 0,
             failed: 0,
@@ -96,6 +105,8 @@ impl Books {
         };
         let mut by_channel = [ChannelBooks::default(); Channel::ALL.len()];
         let mut next_held: Option<Timestamp> = None;
+        let mut held_by_hour = BTreeMap::<i64, u64>::new();
+        let zone = TimeZone::get(&deployment.config.time_zone)?;
         let mut decoder = deployment.values.decoder::<Statement>();
         for shard in deployment.shards() {
             books.subscribers += active_subscribers(deployment, shard)?;
@@ -119,6 +130,9 @@ impl Books {
                     *counts.entry(kind.state).or_default() += 1;
                     if kind.state == State::Held {
                         next_held = next_held.into_iter().chain(kind.held_until).min();
+                        if let Some(until) = kind.held_until {
+                            *held_by_hour.entry(hour_of(until, &zone)).or_default() += 1;
+                        }
                     }
                     count_calls(kind, &mut by_channel);
                 }
@@ -134,6 +148,10 @@ impl Books {
         books.unknown = count(State::Unknown);
         books.suppressed = count(State::Suppressed);
         books.held_until = next_held.map(|at| at.to_string());
+        books.held_by_hour = held_by_hour
+            .into_iter()
+            .map(|(begin, held)| Ok((hour_text(begin, &zone)?, held)))
+            .collect::<Result<_>>()?;
         books.balanced &= counts.values().sum::<u64>() == books.statements;
         books.by_channel = Channel::ALL
             .into_iter()
@@ -143,6 +161,20 @@ impl Books {
             .collect();
         Ok(books)
     }
+}
+
+/// When the hour of the wall clock that a time is in began.
+fn hour_of(at: Timestamp, zone: &TimeZone) -> i64 {
+    const SECOND: i64 = 1_000_000;
+    const HOUR: i64 = 3_600 * SECOND;
+    let offset = jiff::Timestamp::from_microsecond(at.0)
+        .map_or(0, |at| i64::from(zone.to_offset(at).seconds()) * SECOND);
+    (at.0 + offset).div_euclid(HOUR) * HOUR - offset
+}
+
+fn hour_text(begin: i64, zone: &TimeZone) -> Result<String> {
+    let begin = jiff::Timestamp::from_microsecond(begin)?.to_zoned(zone.clone());
+    Ok(begin.strftime("%Y-%m-%dT%H:%M%:z").to_string())
 }
 
 fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.len()]) {
@@ -160,18 +192,12 @@ fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.le
 }
 
 /// The newest round that was begun for a period.
-///
-/// # Errors
-/// When the log failed.
-pub fn newest_version(deployment: &Deployment, period: Period) -> Result<Version> {
-    let retries = deployment
-        .commands()?
-        .into_iter()
-        .filter_map(|command| match command.action {
-            Action::Retry(retry) if retry.period == period => Some(retry.version),
-            _ => None,
-        });
-    Ok(retries.max().unwrap_or_default())
+fn newest_version(commands: &[Command], period: Period) -> Version {
+    let retries = commands.iter().filter_map(|command| match &command.action {
+        Action::Retry(retry) if retry.period == period => Some(retry.version),
+        _ => None,
+    });
+    retries.max().unwrap_or_default()
 }
 
 /// The send states of a period in one shard, by record key; the last one of each.

@@ -7,6 +7,7 @@ mod close;
 mod dead_letters;
 mod demo;
 mod export;
+mod hold;
 mod ingest;
 mod keys;
 mod policy;
@@ -21,6 +22,7 @@ mod suppress;
 mod template;
 mod topics;
 
+pub(crate) use hold::in_force_of;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -71,10 +73,7 @@ enum Command {
     /// Take in subscribers or usage from Parquet, CSV or NDJSON
     Ingest(ingest::Arguments),
     /// Close a period: every active subscriber without a statement is settled, once
-    Close {
-        /// The month, YYYY-MM
-        period: Period,
-    },
+    Close(close::Arguments),
     /// Run the stages until stopped
     Run(run::Arguments),
     /// The channel order
@@ -85,6 +84,10 @@ enum Command {
         /// The month, YYYY-MM
         period: Period,
     },
+    /// Begin nothing more of a period, or of one of its channels; calls on the line end
+    Hold(hold::Arguments),
+    /// Let what is held go on
+    Release(hold::Arguments),
     /// Say what became of a message in doubt; this never sends
     Resolve(resolve::Arguments),
     /// Where a period, or one user of it, stands
@@ -200,14 +203,18 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Keys(command) => keys::execute(&scene, &command),
         Command::Seed(arguments) => seed::execute(&scene, &arguments),
         Command::Ingest(arguments) => ingest::execute(&scene, &arguments),
-        Command::Close { period } => {
+        Command::Close(arguments) => {
             // before anything is written
             crate::templates::load(&scene.config)?;
-            scene.command(|deployment| close::command(deployment, period))
+            scene.command(|deployment| close::command(deployment, &arguments))
         }
         Command::Run(arguments) => run::execute(&scene, &arguments),
         Command::Policy(command) => policy::execute(&scene, &command),
         Command::Retry { period } => scene.command(|deployment| retry::command(deployment, period)),
+        Command::Hold(arguments) => scene.command(|deployment| hold::hold(deployment, &arguments)),
+        Command::Release(arguments) => {
+            scene.command(|deployment| hold::release(deployment, &arguments))
+        }
         Command::Resolve(arguments) => {
             scene.command(|deployment| resolve::command(deployment, &arguments))
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
+use sealpost_operators::windows::{QuietHours, WindowRule};
 use sealpost_schemas::Channel;
 use sealpost_schemas::record::Policy;
 use serde::{Deserialize, Deserializer};
@@ -332,6 +333,26 @@ pub enum ProviderKind {
 pub struct WindowsConfig {
     /// Send at once, whatever the quiet hours and send days say.
     pub ignore: bool,
+    /// First hour in which nothing is sent to anybody, 0–23, in the configured zone.
+    pub quiet_from: Option<u8>,
+    /// First hour in which it is sent again; before `quiet_from` means across midnight.
+    pub quiet_to: Option<u8>,
+}
+
+impl WindowsConfig {
+    fn check(&self) -> Result<()> {
+        match (self.quiet_from, self.quiet_to) {
+            (None, None) => Ok(()),
+            (Some(from), Some(to)) if from > 23 || to > 23 => {
+                bail!("windows.quiet_from and windows.quiet_to are hours from 0 to 23")
+            }
+            (Some(from), Some(to)) if from == to => bail!(
+                "windows.quiet_from and windows.quiet_to are the same: a whole day cannot be quiet, since nothing would ever be sent; leave both out for no quiet hours"
+            ),
+            (Some(_), Some(_)) => Ok(()),
+            _ => bail!("windows.quiet_from and windows.quiet_to go together: set both, or neither"),
+        }
+    }
 }
 
 /// `[run]`
@@ -433,6 +454,7 @@ impl Config {
         if let Some(registry) = &self.schema_registry {
             registry.check()?;
         }
+        self.windows.check()?;
         if !(1..=1024).contains(&self.log.partitions) {
             bail!("log.partitions must be from 1 to 1024");
         }
@@ -497,6 +519,22 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// When messages may go.
+    ///
+    /// # Errors
+    /// When the zone is not known, which loading rules out.
+    pub fn window_rule(&self) -> Result<WindowRule> {
+        let windows = &self.windows;
+        if windows.ignore {
+            return Ok(WindowRule::Ignore);
+        }
+        let quiet = windows.quiet_from.zip(windows.quiet_to);
+        Ok(WindowRule::Keep(
+            jiff::tz::TimeZone::get(&self.time_zone)?,
+            quiet.and_then(|(from, to)| QuietHours::new(from, to)),
+        ))
     }
 
     /// A channel's settings.

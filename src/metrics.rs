@@ -151,6 +151,7 @@ impl Metrics {
         call("failed", counts.failed);
         call("unknown", counts.unknown);
         call("doubt", counts.doubts);
+        call("returned", counts.returned);
         self.dropped
             .with_label_values(&["send"])
             .inc_by(counts.dropped + counts.repeated);

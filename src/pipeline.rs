@@ -77,10 +77,16 @@ impl Pipeline {
                 data(&topics.receipts),
             ],
             outputs: vec![topics.deliveries.clone(), topics.dead_letters.clone()],
-            stores: vec![StoreSpec {
-                name: "send-state",
-                changelog: topics.send_state.clone(),
-            }],
+            stores: vec![
+                StoreSpec {
+                    name: "send-state",
+                    changelog: topics.send_state.clone(),
+                },
+                StoreSpec {
+                    name: "holds",
+                    changelog: topics.send_holds.clone(),
+                },
+            ],
             // an intent must outlive whatever its call outlives
             effect_durability: Durability::Machine,
             note: "intent, call, outcome: the only stage that opens a destination and touches the world; needs the destination key",
@@ -111,6 +117,7 @@ impl Pipeline {
             &topics.send_state,
             &topics.settle_accounts,
             &topics.render_routes,
+            &topics.send_holds,
         ];
         let spec = |cleanup| {
             move |topic: &Topic| TopicSpec {

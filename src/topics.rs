@@ -27,6 +27,8 @@ pub struct Topics {
     pub settle_accounts: Topic,
     /// What render remembers.
     pub render_routes: Topic,
+    /// What send remembers of what is held.
+    pub send_holds: Topic,
     prefix: String,
 }
 
@@ -47,6 +49,7 @@ impl Topics {
             dead_letters: topic("dead-letters"),
             settle_accounts: topic("settle-accounts"),
             render_routes: topic("render-routes"),
+            send_holds: topic("send-holds"),
             prefix: prefix.to_owned(),
         }
     }

@@ -130,6 +130,7 @@ fn whole_job(input: Input, ring: &Arc<KeyRing>, period: Period) -> Result<[f64; 
             templates,
             policy: policy.clone(),
             time_zone: "Asia/Seoul".to_owned(),
+            not_before: None,
         }),
         by: None,
     };
@@ -254,10 +255,12 @@ fn send(
     ring: &Arc<KeyRing>,
 ) -> Result<Vec<Delivery>> {
     let (mut out, mut effects) = (Vec::new(), Vec::new());
+    let mut holds = MapTable::default();
     let now = Timestamp(1);
     through_a_topic(dispatches, |_, dispatch: Dispatch, _| {
         let mut scope = gate::Scope {
             table: states,
+            holds: &mut holds,
             out: &mut out,
             effects: &mut effects,
             now,
@@ -268,6 +271,7 @@ fn send(
     })?;
     let mut scope = gate::Scope {
         table: states,
+        holds: &mut holds,
         out: &mut out,
         effects: &mut effects,
         now,
@@ -299,6 +303,7 @@ fn send(
             };
             let mut scope = gate::Scope {
                 table: states,
+                holds: &mut holds,
                 out: &mut out,
                 effects: &mut effects,
                 now,
@@ -308,7 +313,10 @@ fn send(
     }
     Ok(out
         .into_iter()
-        .map(|gate::Output::Delivery(delivery)| *delivery)
+        .filter_map(|output| match output {
+            gate::Output::Delivery(delivery) => Some(*delivery),
+            gate::Output::Returned(_) => None,
+        })
         .collect())
 }
 

@@ -18,8 +18,8 @@ use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::codec::{self, Record};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{
-    Command, DeadLetter, Delivery, Dispatch, Line, LineKind, Locale, Requeued, RouteNotice,
-    SendState, Statement, Subscriber, Usage, UsageTotals, Windows,
+    Command, DeadLetter, Delivery, Dispatch, Line, LineKind, Locale, Requeued, Returned,
+    RouteNotice, SendState, Statement, Subscriber, Usage, UsageTotals, Windows,
 };
 use sealpost_schemas::sealed::Purpose;
 use sealpost_schemas::{Channel, Digest, Period, Sealed, UserId, Won};
@@ -195,6 +195,7 @@ fn records(bytes: &[u8]) -> u64 {
         .or_else(|| record::<Command>(bytes))
         .or_else(|| record::<DeadLetter>(bytes))
         .or_else(|| record::<Requeued>(bytes))
+        .or_else(|| record::<Returned>(bytes))
         .unwrap_or_else(|| {
             let refusal = codec::decode::<Usage>(bytes).err();
             // the rest names the schema that was met, of which there are as many as inputs

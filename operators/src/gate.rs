@@ -15,6 +15,8 @@
 //!   committed, and never after the intent's deadline.
 //! - An input record counts as finished only when its outcome is written; everything before the
 //!   first unfinished one is done.
+//! - Where a channel of a period is held, nothing begins: what has no intent goes back to its
+//!   route. What has one is carried to its end, for its call may be out already.
 //! - A call in doubt is settled as its provider allows, never moved to another channel, and
 //!   never made again blindly. A repeat that was not accepted, or refused, says nothing of the
 //!   call in doubt before it.
@@ -31,11 +33,12 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use sealpost_schemas::record::{
-    Action, Call, Command, Delivery, Dispatch, KindState, Outcome, Resolution, RouteNotice,
-    SendState, Standing, State,
+    Action, Call, Command, Delivery, Dispatch, KindState, Outcome, Resolution, Returned,
+    RouteNotice, SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Kind, MessageKey, Period, Timestamp, UserId, Version, codec};
 
+use crate::holds::Holds;
 use crate::table::{OperatorError, Table};
 
 /// Dispatches that one portion of timers moves.
@@ -181,6 +184,8 @@ pub enum Word {
 pub enum Output {
     /// An outcome, for the route.
     Delivery(Box<Delivery>),
+    /// A dispatch that is not begun, for the route.
+    Returned(Returned),
 }
 
 /// What happened, for metrics.
@@ -200,12 +205,16 @@ pub struct Counts {
     pub dropped: u64,
     /// Calls that came into doubt.
     pub doubts: u64,
+    /// Dispatches that went back to their routes, since their channel is held.
+    pub returned: u64,
 }
 
 /// What gate works with while it handles one thing.
 pub struct Scope<'a> {
     /// The send state.
     pub table: &'a mut dyn Table,
+    /// What is held.
+    pub holds: &'a mut dyn Table,
     /// What is emitted.
     pub out: &'a mut Vec<Output>,
     /// What is asked for.
@@ -261,6 +270,7 @@ pub struct Gate {
     asked: [usize; Channel::ALL.len()],
     timers: BTreeSet<(Timestamp, u64, CallId)>,
     calling: usize,
+    holds: Holds,
     encoder: codec::Encoder<SendState>,
     decoder: codec::Decoder<SendState>,
     scratch: Vec<u8>,
@@ -285,6 +295,7 @@ impl Gate {
             asked: Default::default(),
             timers: BTreeSet::new(),
             calling: 0,
+            holds: Holds::default(),
             encoder: codec::Encoder::new(),
             decoder: codec::Decoder::new(),
             scratch: Vec::new(),
@@ -302,6 +313,15 @@ impl Gate {
         self.encoder = encoder;
         self.decoder = decoder;
         self
+    }
+
+    /// Takes up where the state stands: what is held.
+    ///
+    /// # Errors
+    /// [`OperatorError::Stop`] if that cannot be read: what was stopped might go.
+    pub fn restored(&mut self, holds: &dyn Table) -> Result<(), OperatorError> {
+        self.holds = Holds::restored(holds)?;
+        Ok(())
     }
 
     /// Whether there is room for another dispatch.
@@ -394,6 +414,10 @@ impl Gate {
             || kind.calls.iter().any(|call| call.outcome.is_none());
         if shut || id.version < kind.version {
             self.counts.dropped += 1;
+            return Ok(());
+        }
+        if self.holds.cover(id.period, id.channel) {
+            self.give_back(id, scope);
             return Ok(());
         }
         self.track(offset, dispatch, id, Stage::Waiting);
@@ -510,8 +534,17 @@ impl Gate {
         command: &Command,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let Action::Resolve(resolve) = &command.action else {
-            return Ok(());
+        let resolve = match &command.action {
+            Action::Hold(hold) => {
+                self.holds.hold(hold, scope.holds);
+                return self.give_back_held(scope);
+            }
+            Action::Release(release) => {
+                self.holds.release(release, scope.holds);
+                return Ok(());
+            }
+            Action::Resolve(resolve) => resolve,
+            _ => return Ok(()),
         };
         let mut state = load(
             &mut self.decoder,
@@ -539,6 +572,40 @@ impl Gate {
             Resolution::Failed => Outcome::Failed,
         };
         self.conclude(id, outcome, "resolved", None, Conclude::Operator, scope)
+    }
+
+    /// Gives back whatever stands in line for its first call and is held.
+    fn give_back_held(&mut self, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        let held = self.tracked.iter().filter(|(id, tracked)| {
+            matches!(tracked.stage, Stage::Waiting) && self.holds.cover(id.period, id.channel)
+        });
+        let mut held: Vec<_> = held.map(|(id, tracked)| (tracked.offset, *id)).collect();
+        // in the order in which they came, never in that of a hash
+        held.sort_unstable();
+        for (_, id) in held {
+            let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
+            let kind = kind_state(&mut state, id.kind, scope.now);
+            let begun = kind
+                .calls
+                .iter()
+                .any(|call| (call.version, call.channel) == (id.version, id.channel));
+            if !begun {
+                self.give_back(id, scope);
+            }
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, id: CallId, scope: &mut Scope<'_>) {
+        self.counts.returned += 1;
+        scope.out.push(Output::Returned(Returned {
+            user_id: id.user_id,
+            period: id.period,
+            kind: id.kind,
+            version: id.version,
+            channel: id.channel,
+        }));
+        self.finish(id);
     }
 
     /// The outside world said something.

@@ -6,6 +6,7 @@
 
 pub mod carry;
 pub mod gate;
+pub mod holds;
 pub mod mask;
 pub mod pack;
 pub mod rating;

@@ -3,7 +3,7 @@
 //!
 //! # Life of a route
 //! ```text
-//! statement ─► Held ◄─┐ window          ┌── retry (next version) ──┐
+//! statement ─► Held ◄─┐ window, hold    ┌── retry (next version) ──┐
 //!                │    │                 ▼                          │
 //!                └──► Rendered(channel) ─► next channel … ─► Failed ┘
 //!                          │ sent  │ in doubt
@@ -12,7 +12,8 @@
 //! ```
 //! A channel whose address is suppressed, or that cannot take the message (it is too long for it),
 //! is passed over. A route of which every address is suppressed is `Suppressed`; a retry takes it
-//! up when one of them no longer is.
+//! up when one of them no longer is. A route whose next channel is held stays with that channel,
+//! parked, until it is released; what send had not begun comes back for the same.
 //!
 //! # Invariants
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
@@ -22,33 +23,44 @@
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
+mod not_before;
+mod policies;
+mod retry;
+mod state;
 mod suppression;
+mod templates;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{
-    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, RouteNotice, Standing,
-    Statement,
+    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, Returned, RouteNotice,
+    Standing, Statement,
 };
 use sealpost_schemas::sealed::{Plaintext, Purpose};
 use sealpost_schemas::{
-    Channel, Digest, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
+    Channel, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
 };
 
-use crate::pack::{Packer, Unpacker};
-use crate::render::{Profile, TemplateSet};
+use crate::holds::Holds;
+use crate::pack::Packer;
+use crate::render::Profile;
 use crate::table::{History, OperatorError, Source, Table};
 use crate::windows::WindowRule;
+use not_before::NotBefore;
+use policies::{POLICIES_KEY, Policies, pack_policies, unpack_policies};
+use retry::{Running, pack_retry, retry_key, unpack_retry};
+use state::{Route, RouteKey, State};
 use suppression::Next;
-
-const ROUTE: u8 = 1;
-const POLICIES: u8 = 1;
-const RETRY: u8 = 1;
+pub use templates::TemplateCache;
+use templates::{pack_sources, unpack_sources};
 
 /// Routes that one portion of a release or a retry moves.
 const PORTION_ROUTES: usize = 500;
+
+/// When a released route is due: before everything that waits for a time.
+const RELEASED: Timestamp = Timestamp(i64::MIN);
 
 /// Profiles that did not open, with none opened before, after which the key ring is taken for the
 /// wrong one rather than the profiles for damaged.
@@ -72,7 +84,7 @@ pub struct Counts {
     pub replayed: u64,
     /// Deliveries dropped because the route has moved on.
     pub stale: u64,
-    /// Routes held for a window.
+    /// Routes held for a window, or by an operator.
     pub held: u64,
     /// Routes that ended without a channel left.
     pub exhausted: u64,
@@ -82,204 +94,6 @@ pub struct Counts {
     pub unfit: u64,
     /// Routes that ended because every address is suppressed.
     pub suppressed: u64,
-}
-
-/// Compiled templates by digest, shared by the shards of a process.
-#[derive(Default, Clone)]
-pub struct TemplateCache(Arc<Mutex<HashMap<Digest, Arc<TemplateSet>>>>);
-
-impl TemplateCache {
-    fn get(&self, digest: &Digest) -> Option<Arc<TemplateSet>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(digest)
-            .cloned()
-    }
-
-    fn load(&self, sources: &BTreeMap<String, String>) -> Result<Digest, OperatorError> {
-        let digest = TemplateSet::digest_of(sources);
-        if self.get(&digest).is_none() {
-            let set = TemplateSet::from_sources(sources).map_err(|error| {
-                OperatorError::Stop(format!("the templates of a close cannot be used: {error}"))
-            })?;
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(digest, Arc::new(set));
-        }
-        Ok(digest)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct RouteKey {
-    user: UserId,
-    period: Period,
-    kind: Kind,
-}
-
-impl RouteKey {
-    fn bytes(self) -> [u8; 15] {
-        let kind = match self.kind {
-            Kind::Bill => 0,
-            Kind::Correction(number) => number,
-        };
-        let mut key = [b'u'; 15];
-        let parts = self
-            .user
-            .to_be_bytes()
-            .into_iter()
-            .chain(self.period.months().to_be_bytes())
-            .chain(kind.to_be_bytes());
-        for (to, from) in key.iter_mut().skip(1).zip(parts) {
-            *to = from;
-        }
-        key
-    }
-
-    /// The key of its records in the topics.
-    fn log_key(self) -> Vec<u8> {
-        format!("{}/{}", self.user, self.period).into_bytes()
-    }
-
-    fn read(key: &[u8]) -> Option<Self> {
-        let (user, rest) = key.strip_prefix(b"u")?.split_first_chunk::<8>()?;
-        let (period, kind) = rest.split_first_chunk::<4>()?;
-        Some(Self {
-            user: UserId::new(u64::from_be_bytes(*user)).ok()?,
-            period: Period::from_months(u32::from_be_bytes(*period)).ok()?,
-            kind: match u16::from_be_bytes(kind.try_into().ok()?) {
-                0 => Kind::Bill,
-                number => Kind::Correction(number),
-            },
-        })
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Held(Timestamp),
-    Rendered(Channel),
-    Sent,
-    Failed,
-    Unknown(Channel),
-    Suppressed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Route {
-    /// Offset of its statement.
-    statement: u64,
-    version: Version,
-    state: State,
-    /// Channels of this version that are behind it, by bit.
-    tried: u8,
-    policy: Policy,
-}
-
-impl Route {
-    fn load(table: &dyn Table, key: RouteKey) -> Result<Option<Self>, OperatorError> {
-        let unreadable = || {
-            OperatorError::Stop(
-                "a route cannot be read: a newer version wrote it, or it is damaged; run that version, or restore the state of render"
-                    .to_owned(),
-            )
-        };
-        table
-            .get(&key.bytes())
-            .map(|bytes| Self::unpack(bytes).ok_or_else(unreadable))
-            .transpose()
-    }
-
-    fn unpack(bytes: &[u8]) -> Option<Self> {
-        let mut value = Unpacker::open(bytes, ROUTE)?;
-        let statement = value.number()?;
-        let version = Version(u16::try_from(value.number()?).ok()?);
-        let state = match value.number()? {
-            0 => State::Held(Timestamp(value.signed()?)),
-            1 => State::Rendered(channel(&mut value)?),
-            2 => State::Sent,
-            3 => State::Failed,
-            4 => State::Unknown(channel(&mut value)?),
-            5 => State::Suppressed,
-            _ => return None,
-        };
-        let tried = u8::try_from(value.number()?).ok()?;
-        Some(Self {
-            statement,
-            version,
-            state,
-            tried,
-            policy: policy(&mut value)?,
-        })
-    }
-
-    /// Whether a round is for it, if it still has an address that may be used.
-    fn awaits(&self, version: Version) -> bool {
-        matches!(self.state, State::Failed | State::Suppressed) && self.version < version
-    }
-
-    fn store(&self, table: &mut dyn Table, key: RouteKey, packer: &mut Packer) {
-        packer
-            .begin(ROUTE)
-            .number(self.statement)
-            .number(u64::from(self.version.0));
-        match self.state {
-            State::Held(until) => packer.number(0).signed(until.0),
-            State::Rendered(channel) => packer.number(1).number(channel.index() as u64),
-            State::Sent => packer.number(2),
-            State::Failed => packer.number(3),
-            State::Unknown(channel) => packer.number(4).number(channel.index() as u64),
-            State::Suppressed => packer.number(5),
-        };
-        packer.number(u64::from(self.tried));
-        put_policy(packer, &self.policy);
-        table.put(&key.bytes(), packer.bytes());
-    }
-}
-
-fn channel(value: &mut Unpacker<'_>) -> Option<Channel> {
-    Channel::ALL
-        .get(usize::try_from(value.number()?).ok()?)
-        .copied()
-}
-
-fn policy(value: &mut Unpacker<'_>) -> Option<Policy> {
-    let channels = (0..value.number()?)
-        .map(|_| channel(value))
-        .collect::<Option<_>>()?;
-    Some(Policy {
-        channels,
-        attempts_per_channel: u16::try_from(value.number()?).ok()?,
-    })
-}
-
-fn put_policy(packer: &mut Packer, policy: &Policy) {
-    packer.number(policy.channels.len() as u64);
-    for channel in &policy.channels {
-        packer.number(channel.index() as u64);
-    }
-    packer.number(u64::from(policy.attempts_per_channel));
-}
-
-/// The policies in force: that of the last close; one that was set for routes that begin; one
-/// that was set for the next rounds of what failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Policies {
-    closed: Option<Policy>,
-    new: Option<Policy>,
-    failed: Option<Policy>,
-}
-
-const POLICIES_KEY: &[u8] = b"P";
-
-fn retry_key(period: Period) -> [u8; 5] {
-    let mut key = [b'r'; 5];
-    for (to, from) in key.iter_mut().skip(1).zip(period.months().to_be_bytes()) {
-        *to = from;
-    }
-    key
 }
 
 /// What route works with while it handles one thing.
@@ -301,6 +115,8 @@ pub struct Router {
     templates: TemplateCache,
     configured: Policy,
     policies: Policies,
+    not_before: NotBefore,
+    holds: Holds,
     timers: BTreeSet<(Timestamp, u64, RouteKey)>,
     /// Routes that a retry still has to move, with the version it moves them to.
     retries: Vec<(RouteKey, Version, Policy)>,
@@ -328,6 +144,8 @@ impl Router {
             templates,
             configured,
             policies: Policies::default(),
+            not_before: NotBefore::default(),
+            holds: Holds::default(),
             timers: BTreeSet::new(),
             retries: Vec::new(),
             retrying: BTreeMap::new(),
@@ -361,17 +179,26 @@ impl Router {
     pub fn restored(&mut self, table: &dyn Table) -> Result<(), OperatorError> {
         let mut sources: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut retries = Vec::new();
+        self.holds = Holds::restored(table)?;
+        let (not_before, holds) = (&mut self.not_before, &self.holds);
         table.for_each(&mut |key, value| match key.first() {
             Some(b'u') => {
-                if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
-                    && let State::Held(until) = route.state
-                {
-                    self.timers.insert((until, route.statement, key));
+                if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value)) {
+                    match route.state {
+                        State::Held(until) => {
+                            self.timers.insert((until, route.statement, key));
+                        }
+                        State::Parked(channel) if !holds.cover(key.period, channel) => {
+                            self.timers.insert((RELEASED, route.statement, key));
+                        }
+                        _ => {}
+                    }
                 }
             }
             Some(b't') => {
                 sources.insert(key.to_vec(), value.to_vec());
             }
+            Some(&not_before::PREFIX) => not_before.restore(key, value),
             Some(b'r') => retries.push((key.to_vec(), value.to_vec())),
             _ => {}
         });
@@ -420,6 +247,11 @@ impl Router {
                 scope
                     .table
                     .put(POLICIES_KEY, &pack_policies(&self.policies));
+                if let Some(at) = close.not_before
+                    && self.not_before.set(close.period, at, scope.table)
+                {
+                    self.look_again(close.period, scope);
+                }
                 Ok(())
             }
             Action::PolicySet(set) => {
@@ -468,6 +300,16 @@ impl Router {
             }
             Action::Unsuppress(unsuppress) => {
                 suppression::remove(unsuppress, scope.table);
+                Ok(())
+            }
+            Action::Hold(hold) => {
+                // each route is parked when it would go; what is with send comes back
+                self.holds.hold(hold, scope.table);
+                Ok(())
+            }
+            Action::Release(release) => {
+                self.holds.release(release, scope.table);
+                self.let_go(release.period, scope.table);
                 Ok(())
             }
             Action::Resolve(_) | Action::Requeue(_) | Action::Replay(_) => Ok(()),
@@ -564,6 +406,35 @@ impl Router {
         Ok(())
     }
 
+    /// A dispatch came back that was not begun: its route decides anew.
+    ///
+    /// # Errors
+    /// [`OperatorError`].
+    pub fn on_returned(
+        &mut self,
+        returned: &Returned,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let key = RouteKey {
+            user: returned.user_id,
+            period: returned.period,
+            kind: returned.kind,
+        };
+        match Route::load(scope.table, key)? {
+            Some(mut route)
+                if route.state == State::Rendered(returned.channel)
+                    && route.version == returned.version =>
+            {
+                let statement = self.statement(key, &route, scope)?;
+                self.advance(key, &mut route, &statement, None, scope)
+            }
+            _ => {
+                self.counts.stale += 1;
+                Ok(())
+            }
+        }
+    }
+
     /// What is due by itself, in a bounded portion. Returns whether there is more.
     ///
     /// # Errors
@@ -581,7 +452,11 @@ impl Router {
             left -= 1;
             let (until, _, key) = timer;
             if let Some(mut route) = Route::load(scope.table, key)?
-                && route.state == State::Held(until)
+                && match route.state {
+                    State::Held(held_until) => held_until == until,
+                    State::Parked(channel) => !self.holds.cover(key.period, channel),
+                    _ => false,
+                }
             {
                 let statement = self.statement(key, &route, scope)?;
                 self.advance(key, &mut route, &statement, None, scope)?;
@@ -674,7 +549,10 @@ impl Router {
         let mut live = Vec::new();
         scope.table.for_each(&mut |key, value| {
             if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
-                && matches!(route.state, State::Held(_) | State::Rendered(_))
+                && matches!(
+                    route.state,
+                    State::Held(_) | State::Rendered(_) | State::Parked(_)
+                )
             {
                 live.push((key, route));
             }
@@ -683,9 +561,51 @@ impl Router {
         live.sort_unstable_by_key(|(key, _)| *key);
         for (key, mut route) in live {
             route.policy = policy.clone();
+            if let State::Parked(_) = route.state {
+                // another channel may be the next one now, which is not held
+                route.state = State::Held(scope.now);
+                self.timers.insert((scope.now, route.statement, key));
+            }
             route.store(scope.table, key, &mut self.packer);
         }
         Ok(())
+    }
+
+    /// What was parked of a period, and may go, is due: in the order in which it came.
+    fn let_go(&mut self, period: Period, table: &dyn Table) {
+        let (holds, timers) = (&self.holds, &mut self.timers);
+        table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && key.period == period
+                && let State::Parked(channel) = route.state
+                && !holds.cover(period, channel)
+            {
+                timers.insert((RELEASED, route.statement, key));
+            }
+        });
+    }
+
+    /// What is held of a period is looked at anew, for its time may have changed.
+    fn look_again(&mut self, period: Period, scope: &mut Scope<'_>) {
+        let mut held = Vec::new();
+        scope.table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && key.period == period
+                && matches!(route.state, State::Held(_))
+            {
+                held.push((key, route));
+            }
+        });
+        // the order of the changelog depends on what happened, never on a hash
+        held.sort_unstable_by_key(|(key, _)| *key);
+        for (key, mut route) in held {
+            if let State::Held(until) = route.state {
+                self.timers.remove(&(until, route.statement, key));
+            }
+            self.timers.insert((scope.now, route.statement, key));
+            route.state = State::Held(scope.now);
+            route.store(scope.table, key, &mut self.packer);
+        }
     }
 
     fn statement(
@@ -725,23 +645,33 @@ impl Router {
         mut reason: Option<String>,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let earliest = self
-            .windows
-            .earliest(&statement.windows, key.period, scope.now);
-        let (standing, held_until, reason) = loop {
+        let not_before = self.not_before.of(key.period).unwrap_or(scope.now);
+        let earliest =
+            self.windows
+                .earliest(&statement.windows, key.period, not_before.max(scope.now));
+        let why_held = if not_before > scope.now {
+            "not-before"
+        } else {
+            "window"
+        };
+        let (state, reason) = loop {
             match suppression::next(route, statement, scope.table) {
                 Next::Exhausted(why) => {
                     self.counts.exhausted += 1;
                     let reason = reason.unwrap_or_else(|| why.to_owned());
-                    break (Standing::Failed, None, reason);
+                    break (State::Failed, reason);
                 }
                 Next::Suppressed => {
                     self.counts.suppressed += 1;
-                    break (Standing::Suppressed, None, "suppressed".to_owned());
+                    break (State::Suppressed, "suppressed".to_owned());
+                }
+                Next::Channel(channel, _) if self.holds.cover(key.period, channel) => {
+                    self.counts.held += 1;
+                    break (State::Parked(channel), "hold".to_owned());
                 }
                 Next::Channel(..) if earliest > scope.now => {
                     self.counts.held += 1;
-                    break (Standing::Held, Some(earliest), "window".to_owned());
+                    break (State::Held(earliest), why_held.to_owned());
                 }
                 Next::Channel(channel, destination) => {
                     match self.dispatch(key, route, statement, channel, &destination.address)? {
@@ -758,20 +688,22 @@ impl Router {
                         }
                         Err(Unrenderable::Anywhere(why)) => {
                             self.counts.unrenderable += 1;
-                            break (Standing::Failed, None, why.to_owned());
+                            break (State::Failed, why.to_owned());
                         }
                     }
                 }
             }
         };
-        route.state = match (standing, held_until) {
-            (_, Some(until)) => {
+        let (standing, held_until) = match state {
+            State::Held(until) => {
                 self.timers.insert((until, route.statement, key));
-                State::Held(until)
+                (Standing::Held, Some(until))
             }
-            (Standing::Suppressed, None) => State::Suppressed,
-            (Standing::Held | Standing::Failed, None) => State::Failed,
+            State::Parked(_) => (Standing::Held, None),
+            State::Suppressed => (Standing::Suppressed, None),
+            _ => (Standing::Failed, None),
         };
+        route.state = state;
         route.store(scope.table, key, &mut self.packer);
         scope.out.push(Output::Notice(RouteNotice {
             user_id: key.user,
@@ -893,69 +825,4 @@ enum Unrenderable {
 
 fn text(value: &Option<Plaintext>) -> Option<&str> {
     value.as_ref().map_or(Some(""), Plaintext::as_str)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Running {
-    No,
-    Yes,
-}
-
-fn pack_retry(version: Version, policy: &Policy, running: Running) -> Vec<u8> {
-    let mut packer = Packer::default();
-    packer
-        .begin(RETRY)
-        .number(u64::from(version.0))
-        .number(u64::from(running == Running::Yes));
-    put_policy(&mut packer, policy);
-    packer.bytes().to_vec()
-}
-
-/// Version, policy, and whether it still runs.
-fn unpack_retry(bytes: &[u8]) -> Option<(Version, Policy, bool)> {
-    let mut value = Unpacker::open(bytes, RETRY)?;
-    let version = Version(u16::try_from(value.number()?).ok()?);
-    let running = value.number()? == 1;
-    Some((version, policy(&mut value)?, running))
-}
-
-fn pack_policies(policies: &Policies) -> Vec<u8> {
-    let mut packer = Packer::default();
-    packer.begin(POLICIES);
-    for one in [&policies.closed, &policies.new, &policies.failed] {
-        packer.number(u64::from(one.is_some()));
-        if let Some(one) = one {
-            put_policy(&mut packer, one);
-        }
-    }
-    packer.bytes().to_vec()
-}
-
-fn unpack_policies(bytes: &[u8]) -> Option<Policies> {
-    let mut value = Unpacker::open(bytes, POLICIES)?;
-    let mut one = || match value.number()? {
-        0 => Some(None),
-        _ => policy(&mut value).map(Some),
-    };
-    Some(Policies {
-        closed: one()?,
-        new: one()?,
-        failed: one()?,
-    })
-}
-
-fn pack_sources(sources: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut packer = Packer::default();
-    packer.begin(1).number(sources.len() as u64);
-    for (name, text) in sources {
-        packer.text(name).text(text);
-    }
-    packer.bytes().to_vec()
-}
-
-fn unpack_sources(bytes: &[u8]) -> Option<BTreeMap<String, String>> {
-    let mut value = Unpacker::open(bytes, 1)?;
-    (0..value.number()?)
-        .map(|_| Some((value.text()?.to_owned(), value.text()?.to_owned())))
-        .collect()
 }

@@ -1,37 +1,105 @@
-//! When a message may go: the user's send day and quiet hours, in the configured zone.
+//! When a message may go: the user's send day, and quiet hours, the user's own and those of the
+//! whole system, in the configured zone.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use sealpost_schemas::record::Windows;
 use sealpost_schemas::{Period, Timestamp};
 
+/// Ends of quiet hours that are gone through before it is taken for certain that no time is free
+/// of both: a day has at most two, and no change of the clocks lasts longer than a day.
+const ENDS_MAX: usize = 8;
+
 /// Whether windows are kept to.
 #[derive(Debug, Clone)]
 pub enum WindowRule {
-    /// They are, in this zone.
-    Keep(TimeZone),
+    /// They are, in this zone, and so are the quiet hours of the whole system, if it has any.
+    Keep(TimeZone, Option<QuietHours>),
     /// They are not: everything may go at once.
     Ignore,
 }
 
+/// Hours of the day in which nothing goes: from the beginning of one to the beginning of another,
+/// 0–23, also across midnight. There is always an hour that is not quiet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietHours {
+    from: u8,
+    to: u8,
+}
+
+impl QuietHours {
+    /// `None` when there are none: both hours are the same, or not of a day.
+    #[must_use]
+    pub fn new(from: u8, to: u8) -> Option<Self> {
+        (from != to && from < 24 && to < 24).then_some(Self { from, to })
+    }
+
+    fn hold(self, hour: u8) -> bool {
+        if self.from < self.to {
+            (self.from..self.to).contains(&hour)
+        } else {
+            hour >= self.from || hour < self.to
+        }
+    }
+
+    /// The first time from `at` on that is not quiet.
+    fn end(self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let local = jiff::Timestamp::from_microsecond(at.0)
+            .ok()?
+            .to_zoned(zone.clone());
+        let hour = u8::try_from(local.hour()).ok()?;
+        if !self.hold(hour) {
+            return Some(at);
+        }
+        // across midnight the end lies on the next day when the evening part has begun
+        let date = if self.from > self.to && hour >= self.from {
+            local.date().tomorrow().ok()?
+        } else {
+            local.date()
+        };
+        // an hour that the clocks skip begins where they land
+        let end = date
+            .at(i8::try_from(self.to).ok()?, 0, 0, 0)
+            .to_zoned(zone.clone())
+            .ok()?;
+        Some(Timestamp(end.timestamp().as_microsecond()).max(at))
+    }
+}
+
 impl WindowRule {
-    /// The first time from `now` on at which a message of `period` may go; `now` itself if it may.
+    /// The first time from `from` on at which a message of `period` may go; `from` itself if it
+    /// may.
     ///
     /// The send day is a day of the month after the period; past that month's end it is the
     /// month's last day, and once it has come every later time will do. Quiet hours run from the
     /// beginning of `quiet_from` to the beginning of `quiet_to`, also across midnight; both the
-    /// same means none.
+    /// same means none. What is quiet for the system or for the user is quiet; where the two
+    /// leave no hour of the day, the user's own give way, since a bill has to arrive.
     #[must_use]
-    pub fn earliest(&self, windows: &Windows, period: Period, now: Timestamp) -> Timestamp {
-        let Self::Keep(zone) = self else { return now };
-        let mut at = now;
+    pub fn earliest(&self, windows: &Windows, period: Period, from: Timestamp) -> Timestamp {
+        let Self::Keep(zone, quiet_of_all) = self else {
+            return from;
+        };
+        let mut at = from;
         if let Some(day) = windows.send_day {
-            at = at.max(send_day_begins(day, period, zone).unwrap_or(now));
+            at = at.max(send_day_begins(day, period, zone).unwrap_or(from));
         }
-        if let (Some(from), Some(to)) = (windows.quiet_from, windows.quiet_to) {
-            at = after_quiet(from, to, at, zone).unwrap_or(at);
+        let own = windows
+            .quiet_from
+            .zip(windows.quiet_to)
+            .and_then(|(from, to)| QuietHours::new(from, to));
+        let after = |quiet: &Option<QuietHours>, at: Timestamp| {
+            quiet.map_or(at, |quiet| quiet.end(at, zone).unwrap_or(at))
+        };
+        let mut free = at;
+        for _ in 0..ENDS_MAX {
+            let next = after(&own, after(quiet_of_all, free));
+            if next == free {
+                return free;
+            }
+            free = next;
         }
-        at
+        after(quiet_of_all, at)
     }
 }
 
@@ -48,43 +116,24 @@ fn send_day_begins(day: u8, period: Period, zone: &TimeZone) -> Option<Timestamp
     ))
 }
 
-fn after_quiet(from: u8, to: u8, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    if from == to {
-        return Some(at);
-    }
-    let local = jiff::Timestamp::from_microsecond(at.0)
-        .ok()?
-        .to_zoned(zone.clone());
-    let hour = u8::try_from(local.hour()).ok()?;
-    let quiet = if from < to {
-        (from..to).contains(&hour)
-    } else {
-        hour >= from || hour < to
-    };
-    if !quiet {
-        return Some(at);
-    }
-    // across midnight the end lies on the next day when the evening part has begun
-    let date = if from > to && hour >= from {
-        local.date().tomorrow().ok()?
-    } else {
-        local.date()
-    };
-    // an hour that the clocks skip begins where they land
-    let end = date
-        .at(i8::try_from(to).ok()?, 0, 0, 0)
-        .to_zoned(zone.clone())
-        .ok()?;
-    Some(Timestamp(end.timestamp().as_microsecond()).max(at))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn check(windows: Windows, zone: &str, now: &str, expected: &str) {
-        let rule = WindowRule::Keep(TimeZone::get(zone).unwrap());
+        check_with(None, windows, zone, now, expected);
+    }
+
+    fn check_with(
+        system: Option<(u8, u8)>,
+        windows: Windows,
+        zone: &str,
+        now: &str,
+        expected: &str,
+    ) {
+        let system = system.map(|(from, to)| QuietHours::new(from, to).unwrap());
+        let rule = WindowRule::Keep(TimeZone::get(zone).unwrap(), system);
         let at = |text: &str| Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_microsecond());
         let period = Period::new(2026, 1).unwrap();
         assert_eq!(
@@ -206,6 +255,69 @@ mod tests {
             "America/New_York",
             "2026-11-01T00:30:00-04:00",
             "2026-11-01T01:00:00-04:00",
+        );
+    }
+
+    #[test]
+    fn quiet_hours_of_the_system_and_of_the_user_are_both_kept() {
+        // one ends within the other, which ends within the first one's next night
+        check_with(
+            Some((21, 8)),
+            quiet(7, 10),
+            "Asia/Seoul",
+            "2026-02-03T23:00:00+09:00",
+            "2026-02-04T10:00:00+09:00",
+        );
+        check_with(
+            Some((9, 12)),
+            quiet(22, 9),
+            "Asia/Seoul",
+            "2026-02-03T23:00:00+09:00",
+            "2026-02-04T12:00:00+09:00",
+        );
+        check_with(
+            Some((21, 8)),
+            Windows::default(),
+            "Asia/Seoul",
+            "2026-02-03T07:59:59+09:00",
+            "2026-02-03T08:00:00+09:00",
+        );
+        check_with(
+            Some((21, 8)),
+            day(10),
+            "Asia/Seoul",
+            "2026-02-03T12:00:00+09:00",
+            "2026-02-10T08:00:00+09:00",
+        );
+    }
+
+    #[test]
+    fn where_no_hour_is_left_the_users_own_give_way() {
+        check_with(
+            Some((21, 8)),
+            quiet(8, 21),
+            "Asia/Seoul",
+            "2026-02-03T12:00:00+09:00",
+            "2026-02-03T12:00:00+09:00",
+        );
+        check_with(
+            Some((21, 8)),
+            quiet(7, 22),
+            "Asia/Seoul",
+            "2026-02-03T23:00:00+09:00",
+            "2026-02-04T08:00:00+09:00",
+        );
+    }
+
+    #[test]
+    fn an_hour_that_a_day_leaves_out_is_found_on_the_next() {
+        // only 02:00 to 03:00 is free, and on this day the clocks skip it
+        check_with(
+            Some((3, 14)),
+            quiet(14, 2),
+            "Europe/Berlin",
+            "2026-03-29T01:30:00+01:00",
+            "2026-03-30T02:00:00+02:00",
         );
     }
 }

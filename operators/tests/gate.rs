@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "gate/held.rs"]
+mod held;
 
 use common::{MapTable, command, period, user};
 use sealpost_operators::gate::{
@@ -14,8 +16,8 @@ use sealpost_operators::gate::{
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing,
-    State,
+    Action, Delivery, Dispatch, Hold, Outcome, Release, Resolution, Resolve, RouteNotice,
+    SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Sealed, Timestamp, Version, codec};
 
@@ -68,11 +70,14 @@ struct Bench {
     doubt: Doubt,
     gate: Gate,
     table: MapTable,
+    holds: MapTable,
     now: Timestamp,
     outcomes: Vec<Outcome>,
     calls: usize,
     questions: usize,
     returned: usize,
+    /// Users whose dispatches went back to their routes.
+    given_back: Vec<u64>,
     next: u64,
 }
 
@@ -82,11 +87,13 @@ impl Bench {
             doubt,
             gate: Gate::new([rule(doubt); Channel::ALL.len()], 10),
             table: MapTable::default(),
+            holds: MapTable::default(),
             now: Timestamp::from_ms(5_000),
             outcomes: Vec::new(),
             calls: 0,
             questions: 0,
             returned: 0,
+            given_back: Vec::new(),
             next: 0,
         }
     }
@@ -94,6 +101,7 @@ impl Bench {
     /// A process that begins anew on the state as it stands.
     fn restart(&mut self) -> &mut Self {
         self.gate = Gate::new([rule(self.doubt); Channel::ALL.len()], 10);
+        self.gate.restored(&self.holds).unwrap();
         self
     }
 
@@ -103,15 +111,18 @@ impl Bench {
             &mut self.gate,
             &mut Scope {
                 table: &mut self.table,
+                holds: &mut self.holds,
                 out: &mut out,
                 effects: &mut effects,
                 now: self.now,
             },
         );
-        self.outcomes.extend(
-            out.iter()
-                .map(|Output::Delivery(delivery)| delivery.outcome),
-        );
+        for output in out {
+            match output {
+                Output::Delivery(delivery) => self.outcomes.push(delivery.outcome),
+                Output::Returned(returned) => self.given_back.push(returned.user_id.get()),
+            }
+        }
         for effect in effects {
             match effect {
                 Effect::Call(_, deadline) => {
@@ -555,6 +566,7 @@ fn a_send_state_that_cannot_be_read_stops_and_calls_nobody() {
     let (mut out, mut effects) = (Vec::new(), Vec::new());
     let mut scope = Scope {
         table: &mut bench.table,
+        holds: &mut bench.holds,
         out: &mut out,
         effects: &mut effects,
         now,

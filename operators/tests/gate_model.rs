@@ -38,6 +38,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_held_does_not_begin_and_once_released_everybody_is_sent_one(
+        seed: u64, doubt in doubts(),
+    ) {
+        let seen = World::new(seed, doubt, Sabotage::None).with_holds().live(STEPS);
+        prop_assert!(seen.is_ok(), "seed {seed}, {doubt:?}: {}", seen.unwrap_err());
+    }
+}
+
+#[test]
+fn runs_with_holds_come_across_what_goes_back() {
+    let mut seen = gate_world::Seen::default();
+    for seed in 0..200 {
+        let world = World::new(seed, Doubt::Ask, Sabotage::None).with_holds();
+        seen.add(world.live(STEPS).unwrap());
+    }
+    assert!(seen.given_back > 100 && seen.sent > 100, "{seen:?}");
+}
+
 #[test]
 fn a_late_answer_is_not_taken_for_that_of_a_repeat_on_the_line() {
     let doubt = Doubt::Repeat {

@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "route/held.rs"]
+mod held;
 #[path = "route/suppression.rs"]
 mod suppression;
 
@@ -90,7 +92,7 @@ impl Bench {
     }
 
     fn router(keys: &Arc<KeyRing>) -> Router {
-        let windows = WindowRule::Keep(TimeZone::get("Asia/Seoul").unwrap());
+        let windows = WindowRule::Keep(TimeZone::get("Asia/Seoul").unwrap(), None);
         Router::new(
             Arc::clone(keys),
             windows,

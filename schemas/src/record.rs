@@ -431,6 +431,22 @@ pub struct Delivery {
     pub updated_at: Timestamp,
 }
 
+/// A dispatch that was not begun, since its channel is held: its route has it again, and no call
+/// was made. Topic `deliveries`, key `user/period`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// For whom.
+    pub user_id: UserId,
+    /// Of which period.
+    pub period: Period,
+    /// The bill or a follow-up.
+    pub kind: Kind,
+    /// The round.
+    pub version: Version,
+    /// How it would have travelled.
+    pub channel: Channel,
+}
+
 /// Where the sends of one (period, user, kind) stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -597,6 +613,12 @@ pub enum Action {
     /// Stages were set back to the begin of their inputs; no stage has anything to do.
     #[serde(alias = "sealpost.v1.Replay")]
     Replay(Replay),
+    /// Nothing more of a period begins, on a channel or on all of them.
+    #[serde(alias = "sealpost.v1.Hold")]
+    Hold(Hold),
+    /// What was held goes on, on a channel or on all of them.
+    #[serde(alias = "sealpost.v1.Release")]
+    Release(Release),
 }
 
 /// See [`Action::Close`].
@@ -621,6 +643,9 @@ pub struct Close {
     pub policy: Policy,
     /// The configured time zone, an IANA name: which month an event is in.
     pub time_zone: String,
+    /// No message of the period goes before it; when missing, what an earlier close said stands.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
 }
 
 /// See [`Action::PolicySet`].
@@ -736,6 +761,24 @@ pub struct Requeue {
 pub struct Replay {
     /// The names of the stages.
     pub stages: Vec<String>,
+}
+
+/// See [`Action::Hold`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Which month.
+    pub period: Period,
+    /// Only by this one; all when missing.
+    pub channel: Option<Channel>,
+}
+
+/// See [`Action::Release`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Which month.
+    pub period: Period,
+    /// Only by this one; all when missing.
+    pub channel: Option<Channel>,
 }
 
 /// Why a record was refused. The word is what `dead-letters list` shows.

@@ -71,6 +71,8 @@ marks! {
     LaterVersion = "sent in a later version",
     /// A bill waited for its window.
     Held = "held for a window",
+    /// An operator released what was held.
+    OnHold = "held by an operator",
     /// A route came to its end.
     Exhausted = "a route was exhausted",
     /// Usage came after its period was settled.

@@ -1,7 +1,7 @@
 //! What an operator says, and what they look at before they say it: the commands of the pipeline,
 //! written as its command line writes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -9,7 +9,8 @@ use sealpost::books::{Books, send_states};
 use sealpost::deployment::Deployment;
 use sealpost_operators::render::TemplateSet;
 use sealpost_schemas::record::{
-    Action, Apply, Close, Command, Policy, PolicySet, Resolution, Resolve, Retry, SendState, State,
+    Action, Apply, Close, Command, Hold, Policy, PolicySet, Release, Resolution, Resolve, Retry,
+    SendState, State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Period, UserId, Version, codec};
 use sealpost_topology::batch::Batch;
@@ -30,6 +31,8 @@ pub struct Operator {
     /// The books, as `status` reads them.
     pub deployment: Deployment,
     draw: Draw,
+    /// Periods of which something may be held.
+    held: BTreeSet<Period>,
     commands: u64,
     editions: i128,
     templates: BTreeMap<String, String>,
@@ -48,6 +51,7 @@ impl Operator {
             log,
             deployment,
             draw,
+            held: BTreeSet::new(),
             commands: 0,
             editions: 0,
             templates,
@@ -130,6 +134,7 @@ impl Operator {
                 templates: templates.clone(),
                 policy: policy.clone(),
                 time_zone: time_zone.clone(),
+                not_before: None,
             })
         })?;
         Ok(closed)
@@ -148,6 +153,42 @@ impl Operator {
         };
         let apply = *self.draw.pick(&[Apply::New, Apply::Failed, Apply::Unsent]);
         Action::PolicySet(PolicySet { policy, apply })
+    }
+
+    /// Holds a period or one of its channels, or releases it.
+    ///
+    /// # Errors
+    /// When the log failed, or a state cannot be read.
+    pub fn steer(&mut self, period: Period) -> Result<Action> {
+        let channel = *self.draw.pick(&[
+            None,
+            Some(Channel::Email),
+            Some(Channel::Sms),
+            Some(Channel::Kakao),
+        ]);
+        if self.held.contains(&period) && self.draw.one_in(2) {
+            return Ok(Action::Release(Release { period, channel }));
+        }
+        self.held.insert(period);
+        Ok(Action::Hold(Hold { period, channel }))
+    }
+
+    /// Releases of everything that may be held.
+    ///
+    /// # Errors
+    /// When the log failed, or a state cannot be read.
+    pub fn release_all(&mut self) -> Result<Vec<Action>> {
+        let mut releases = Vec::new();
+        for period in std::mem::take(&mut self.held) {
+            let states = self.states(period)?;
+            let mut kinds = states.values().flat_map(|state| &state.kinds);
+            if kinds.any(|kind| kind.state == State::Held && kind.held_until.is_none()) {
+                self.scene.reach(Mark::OnHold);
+            }
+            let channel = None;
+            releases.push(Action::Release(Release { period, channel }));
+        }
+        Ok(releases)
     }
 
     /// The next round of a period, if there is one to begin.

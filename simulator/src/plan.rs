@@ -84,6 +84,8 @@ faults! {
     Compact = "compact",
     /// Send days and quiet hours.
     Windows = "windows",
+    /// Operators hold periods and channels, and release them.
+    Hold = "hold",
 }
 
 impl std::str::FromStr for Fault {

@@ -21,7 +21,6 @@ use sealpost::topics::Topics;
 use sealpost_operators::gate::{Answer, CallId, Completion, Effect, Gate, LATE_ANSWER};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
-use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
 use sealpost_schemas::sealed::KeyPurpose;
@@ -319,11 +318,7 @@ impl Making<'_> {
 
     fn render(&self) -> Result<Worker<Sabotaged<RenderProcessor>>> {
         let config = &self.site.config;
-        let windows = if config.windows.ignore {
-            WindowRule::Ignore
-        } else {
-            WindowRule::Keep(jiff::tz::TimeZone::get(&config.time_zone)?)
-        };
+        let windows = config.window_rule()?;
         let (policy, templates) = (config.policy(), self.site.templates.clone());
         let portion = self.site.scene.plan.portion;
         let (topics, keys) = (Arc::clone(&self.topics), Arc::clone(&self.keys));

@@ -222,6 +222,7 @@ impl Seat {
             &self.topics.settle_accounts,
             &self.topics.render_routes,
             &self.topics.send_state,
+            &self.topics.send_holds,
         ];
         let keep = match self.scene.canary {
             Some(Canary::StoreKeptOnAbort) => step

@@ -605,6 +605,11 @@ impl World {
                 let period = *self.draw.pick(&self.to_close);
                 return self.close(period);
             }
+            (0 | 1, Some(period)) if scene.has(Fault::Hold) => {
+                // at once, for the last word is a release
+                let action = self.operator.steer(period)?;
+                return self.write_command(&action);
+            }
             (2, Some(period)) if scene.has(Fault::CloseAgain) => return self.close(period),
             (3 | 4, Some(period)) if scene.has(Fault::Retry) => self.operator.retry(period)?,
             (5 | 6, Some(period)) if scene.has(Fault::Resolve) => {
@@ -636,6 +641,9 @@ impl World {
         scene.set(Weather::Calm);
         for period in self.to_close.clone() {
             self.close(period)?;
+        }
+        for release in self.operator.release_all()? {
+            self.write_command(&release)?;
         }
         let mut leap_ms = 250;
         let mut idle_ms = 0;
@@ -734,7 +742,7 @@ impl World {
         for period in &self.closed {
             for (user, state) in self.operator.states(*period)? {
                 for kind in &state.kinds {
-                    if kind.state == State::Held {
+                    if kind.state == State::Held && kind.held_until.is_some() {
                         self.site.scene.reach(Mark::Held);
                     }
                     if matches!(kind.state, State::Pending | State::Held | State::Sending) {

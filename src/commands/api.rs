@@ -4,7 +4,7 @@ use axum::Router;
 use sealpost_schemas::Period;
 use serde::Deserialize;
 
-use super::{Answer, audit, close, dead_letters, policy, resolve, retry, status};
+use super::{Answer, audit, close, dead_letters, hold, policy, resolve, retry, status};
 use crate::deployment::Deployment;
 use crate::http::api::{Api, Named, ask, ask_about, command};
 
@@ -31,7 +31,15 @@ pub(super) fn routes() -> Router<Api> {
     let policy = ask(move |on| policy::show(on).map(json))
         .merge(command(move |on, it| policy::set(on, it).map(json)));
     Router::new()
-        .route("/close", of_period(close::command))
+        .route(
+            "/close",
+            command(move |on, it| close::command(on, it).map(json)),
+        )
+        .route("/hold", command(move |on, it| hold::hold(on, it).map(json)))
+        .route(
+            "/release",
+            command(move |on, it| hold::release(on, it).map(json)),
+        )
         .route("/retry", of_period(retry::command))
         .route(
             "/resolve",

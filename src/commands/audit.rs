@@ -63,7 +63,8 @@ fn describe(action: &Action) -> (&'static str, Value) {
         Action::Close(close) => (
             "close",
             json!({ "period": close.period, "catalog_digest": close.catalog_digest.to_string(),
-                "template_digest": close.template_digest.to_string() }),
+                "template_digest": close.template_digest.to_string(),
+                "not_before": close.not_before.map(|at| at.to_string()) }),
         ),
         Action::PolicySet(set) => (
             "policy set",
@@ -87,6 +88,14 @@ fn describe(action: &Action) -> (&'static str, Value) {
         Action::Unsuppress(unsuppress) => (
             "suppress remove",
             json!({ "addresses": unsuppress.addresses.len() }),
+        ),
+        Action::Hold(hold) => (
+            "hold",
+            json!({ "period": hold.period, "channel": hold.channel }),
+        ),
+        Action::Release(release) => (
+            "release",
+            json!({ "period": release.period, "channel": release.channel }),
         ),
         Action::Replay(replay) => ("replay", json!({ "stages": replay.stages })),
     }

@@ -77,7 +77,7 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let ingested = ingest::ingest(&deployment, &ring, &inputs)?;
     lap("ingest");
 
-    close::close(&deployment, arguments.period)?;
+    close::close(&deployment, arguments.period, None)?;
     let stages = [Stage::Settle, Stage::Render, Stage::Send];
     run(
         &deployment,

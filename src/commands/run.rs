@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, bail};
 use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate, LATE_ANSWER};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
-use sealpost_operators::windows::WindowRule;
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Delivery, Outcome};
 use sealpost_schemas::sealed::KeyPurpose;
@@ -415,11 +414,7 @@ impl Shell<'_> {
 
     fn render(&self) -> Result<RunningStage> {
         let config = &self.deployment.config;
-        let windows = if config.windows.ignore {
-            WindowRule::Ignore
-        } else {
-            WindowRule::Keep(jiff::tz::TimeZone::get(&config.time_zone)?)
-        };
+        let windows = config.window_rule()?;
         let templates = TemplateCache::default();
         let policy = config.policy();
         let (keys, metrics) = (self.keys_of(Stage::Render), Arc::clone(&self.metrics));

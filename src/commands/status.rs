@@ -53,6 +53,9 @@ pub(super) fn command(
     }
 }
 
+/// Hours of held messages that a person is shown; `--json` has all.
+const HOURS_SHOWN: usize = 12;
+
 /// The books as a person reads them.
 pub(super) fn text(books: &Books) -> String {
     let mut text = format!("period {}, version {}\n", books.period, books.version);
@@ -73,8 +76,19 @@ pub(super) fn text(books: &Books) -> String {
         line(&format!("· {what}"), amount);
     }
     line("dead letters", books.dead_letters);
+    if !books.holds.is_empty() {
+        let channels: Vec<_> = books.holds.iter().map(|channel| channel.name()).collect();
+        let _ = writeln!(text, "  on hold until `release`: {}", channels.join(", "));
+    }
     if let Some(until) = &books.held_until {
         let _ = writeln!(text, "  the next held message goes at {until}");
+    }
+    for (hour, held) in books.held_by_hour.iter().take(HOURS_SHOWN) {
+        let _ = writeln!(text, "  from {hour} {:>8}", grouped(held.cast_signed()));
+    }
+    if books.held_by_hour.len() > HOURS_SHOWN {
+        let later = books.held_by_hour.values().skip(HOURS_SHOWN).sum::<u64>();
+        let _ = writeln!(text, "  later {:>24}", grouped(later.cast_signed()));
     }
     let _ = writeln!(text, "  total        {:>13} won", grouped(books.total_won));
     for (channel, calls) in &books.by_channel {

@@ -1,7 +1,7 @@
 //! Which records go onto which topic, and under which subject their schema is registered.
 //!
 //! Subjects are named as Confluent's clients name them by default (`TopicNameStrategy`): the topic
-//! and `-value`. Two topics have two types of records each: their schema is the union of the two.
+//! and `-value`. Three topics have two types of records each: their schema is the union of the two.
 
 use sealpost_schemas::codec::{Framing, Place, RecordType, SchemaId, schema_json_of};
 use sealpost_topology::types::Topic;
@@ -24,6 +24,7 @@ pub(super) struct Framings {
     pub(super) dispatch: Framing,
     pub(super) route_notice: Framing,
     pub(super) delivery: Framing,
+    pub(super) returned: Framing,
     /// A delivery on `receipts`.
     pub(super) receipt: Framing,
     pub(super) send_state: Framing,
@@ -58,6 +59,10 @@ impl Framings {
             &topics.dispatches,
             [RecordType::Dispatch, RecordType::RouteNotice],
         )?;
+        let (delivery, returned) = pair(
+            &topics.deliveries,
+            [RecordType::Delivery, RecordType::Returned],
+        )?;
         let (dead_letter, requeued) = pair(
             &topics.dead_letters,
             [RecordType::DeadLetter, RecordType::Requeued],
@@ -69,7 +74,8 @@ impl Framings {
             statement: alone(&topics.statements, RecordType::Statement)?,
             dispatch,
             route_notice,
-            delivery: alone(&topics.deliveries, RecordType::Delivery)?,
+            delivery,
+            returned,
             receipt: alone(&topics.receipts, RecordType::Delivery)?,
             send_state: alone(&topics.send_state, RecordType::SendState)?,
             dead_letter,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_schemas::codec::{Decoder, Encoder, Record, WriterSchemas};
 use sealpost_schemas::record::{
-    Command, DeadLetter, Delivery, Dispatch, Requeued, RouteNotice, SendState, Statement,
+    Command, DeadLetter, Delivery, Dispatch, Requeued, Returned, RouteNotice, SendState, Statement,
     Subscriber, Usage,
 };
 
@@ -84,6 +84,8 @@ impl ValueCodec {
         route_notice_encoder: route_notice, RouteNotice;
         /// For `deliveries`.
         delivery_encoder: delivery, Delivery;
+        /// For `deliveries`, as well.
+        returned_encoder: returned, Returned;
         /// For `receipts`.
         receipt_encoder: receipt, Delivery;
         /// For `send-state`.

@@ -6,7 +6,7 @@ use sealpost_operators::route::{Output, Router, Scope};
 use sealpost_operators::table::{History, HistoryError, OperatorError, Source};
 use sealpost_schemas::codec::{Decoder, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice, Statement};
+use sealpost_schemas::record::{Command, Delivery, Dispatch, Returned, RouteNotice, Statement};
 use sealpost_topology::batch::Record;
 use sealpost_topology::processor::{
     Context, InputId, Lookup, Parts, ProcessError, Processor, Work,
@@ -33,6 +33,7 @@ pub struct RenderProcessor {
     notices: Encoder<RouteNotice>,
     statements: Decoder<Statement>,
     deliveries: Decoder<Delivery>,
+    returned: Decoder<Returned>,
     commands: Decoder<Command>,
     out: Vec<Output>,
     scratch: Vec<u8>,
@@ -72,6 +73,7 @@ impl RenderProcessor {
             notices: values.route_notice_encoder(),
             statements: values.decoder(),
             deliveries: values.decoder(),
+            returned: values.decoder(),
             commands: values.decoder(),
             out: Vec::new(),
             scratch: Vec::new(),
@@ -168,6 +170,14 @@ impl Processor for RenderProcessor {
                     })
                 }),
                 &topics.statements,
+            ),
+            DELIVERIES if self.returned.reads(value) => (
+                read(&mut self.returned, value, Writer::Pipeline)?.map(|returned| {
+                    self.with_scope(context, |operator, scope| {
+                        operator.on_returned(&returned, scope)
+                    })
+                }),
+                &topics.deliveries,
             ),
             DELIVERIES => (
                 read(&mut self.deliveries, value, Writer::Pipeline)?.map(|delivery| {

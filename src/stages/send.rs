@@ -7,7 +7,7 @@ use sealpost_operators::gate::{Completion, Effect, Gate, Output, Scope};
 use sealpost_operators::table::OperatorError;
 use sealpost_schemas::codec::{Decoder, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_schemas::record::{Command, Delivery, Dispatch, RouteNotice};
+use sealpost_schemas::record::{Command, Delivery, Dispatch, Returned, RouteNotice};
 use sealpost_topology::batch::Record;
 use sealpost_topology::processor::{
     Context, Demand, InputId, Parts, ProcessError, Processor, Work,
@@ -32,6 +32,7 @@ pub struct SendProcessor {
     topics: Arc<Topics>,
     dead_letters: DeadLetterWriter,
     deliveries: Encoder<Delivery>,
+    returned: Encoder<Returned>,
     notices: Decoder<RouteNotice>,
     dispatches: Decoder<Dispatch>,
     receipts: Decoder<Delivery>,
@@ -62,6 +63,7 @@ impl SendProcessor {
             topics,
             dead_letters: DeadLetterWriter::new("send", keys, values),
             deliveries: values.delivery_encoder(),
+            returned: values.returned_encoder(),
             notices: values.decoder(),
             dispatches: values.decoder(),
             receipts: values.decoder(),
@@ -87,7 +89,7 @@ impl SendProcessor {
             effects,
             ..
         } = context.parts();
-        let [send_state] = stores else {
+        let [send_state, send_holds] = stores else {
             return Err(wired_wrongly());
         };
         let [deliveries, _] = outputs else {
@@ -98,20 +100,35 @@ impl SendProcessor {
                 table: StoreTable(send_state),
                 levels: &mut self.levels,
             },
+            holds: &mut StoreTable(send_holds),
             out: &mut self.out,
             effects,
             now,
         };
         let done = act(&mut self.operator, &mut scope).map_err(process_error)?;
-        for Output::Delivery(delivery) in self.out.drain(..) {
-            let key = user_period_key(delivery.user_id, delivery.period);
-            emit(
-                &mut self.deliveries,
-                &delivery,
-                &key,
-                &mut self.scratch,
-                deliveries,
-            )?;
+        for output in self.out.drain(..) {
+            match output {
+                Output::Delivery(delivery) => {
+                    let key = user_period_key(delivery.user_id, delivery.period);
+                    emit(
+                        &mut self.deliveries,
+                        &delivery,
+                        &key,
+                        &mut self.scratch,
+                        deliveries,
+                    )?;
+                }
+                Output::Returned(returned) => {
+                    let key = user_period_key(returned.user_id, returned.period);
+                    emit(
+                        &mut self.returned,
+                        &returned,
+                        &key,
+                        &mut self.scratch,
+                        deliveries,
+                    )?;
+                }
+            }
         }
         Ok(done)
     }
@@ -127,11 +144,13 @@ impl Processor for SendProcessor {
 
     fn restored(&mut self, context: &mut Context<'_, Effect>) -> Result<(), ProcessError> {
         let Parts { stores, .. } = context.parts();
-        let [send_state] = stores else {
+        let [send_state, send_holds] = stores else {
             return Err(wired_wrongly());
         };
         self.levels.count(&StoreTable(send_state));
-        Ok(())
+        self.operator
+            .restored(&StoreTable(send_holds))
+            .map_err(process_error)
     }
 
     fn process(

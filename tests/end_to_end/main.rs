@@ -14,6 +14,7 @@ mod crash;
 mod demo;
 mod disk;
 mod figures;
+mod held;
 mod inputs;
 mod operator_api;
 mod plain;

@@ -11,7 +11,7 @@ use sealpost_topology::log::{EmbeddedLog, Log as _};
 use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 
 /// Every topic of a deployment, the stages' own included.
-pub(crate) const TOPICS: [&str; 11] = [
+pub(crate) const TOPICS: [&str; 12] = [
     "usage",
     "subscribers",
     "control",
@@ -23,6 +23,7 @@ pub(crate) const TOPICS: [&str; 11] = [
     "dead-letters",
     "settle-accounts",
     "render-routes",
+    "send-holds",
 ];
 
 /// What a log is made with where the configuration says nothing of it.

@@ -67,6 +67,12 @@ def drop_defaulted(node, record, named):
             for field in node["fields"]
             if "default" not in field
         }
+    if isinstance(node, list) and isinstance(record, dict):
+        for branch in node:
+            branch = named.get(branch, branch) if isinstance(branch, str) else branch
+            if isinstance(branch, dict) and "fields" in branch:
+                if {field["name"] for field in branch["fields"]} == set(record):
+                    return drop_defaulted(branch, record, named)
     if isinstance(node, dict) and node.get("type") == "array":
         return [drop_defaulted(node["items"], item, named) for item in record]
     return record

@@ -55,7 +55,7 @@ fn every_value_on_a_topic_carries_an_id_that_the_registry_knows() {
         }
     }
     // what is no topic of the contract is nobody's business
-    for private in ["settle-accounts", "render-routes"] {
+    for private in ["settle-accounts", "render-routes", "send-holds"] {
         assert_eq!(registry.versions(&format!("whole.{private}")), 0);
     }
 }
@@ -168,7 +168,7 @@ fn without_auto_register_a_missing_schema_is_named_and_one_put_there_by_hand_wil
         ("control", file("command")),
         ("statements", file("statement")),
         ("dispatches", union(["dispatch", "route_notice"])),
-        ("deliveries", file("delivery")),
+        ("deliveries", union(["delivery", "returned"])),
         ("receipts", file("delivery")),
         ("send-state", file("send_state")),
         ("dead-letters", union(["dead_letter", "requeued"])),
@@ -196,6 +196,7 @@ fn a_missing_schema_that_would_be_incompatible_says_so() {
             "dispatches",
             &[RecordType::Dispatch, RecordType::RouteNotice],
         ),
+        ("deliveries", &[RecordType::Delivery, RecordType::Returned]),
         (
             "dead-letters",
             &[RecordType::DeadLetter, RecordType::Requeued],

@@ -8,6 +8,9 @@
 )]
 
 #[allow(dead_code, reason = "shared with other programs of tests")]
+#[path = "../end_to_end/plain.rs"]
+mod plain;
+#[allow(dead_code, reason = "shared with other programs of tests")]
 #[path = "../end_to_end/site.rs"]
 mod site;
 #[allow(dead_code, reason = "shared with other programs of tests")]
@@ -15,6 +18,7 @@ mod site;
 mod world;
 
 mod deployment;
+mod held;
 mod interrupted;
 mod moves;
 mod refusals;

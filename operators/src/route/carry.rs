@@ -2,8 +2,11 @@
 
 use sealpost_schemas::{Period, UserId};
 
-use super::{Route, RouteKey, suppression, unpack_retry};
+use super::retry::unpack_retry;
+use super::state::{Route, RouteKey};
+use super::{not_before, suppression};
 use crate::carry::{CarryError, Owner};
+use crate::holds;
 use crate::pack::Packer;
 use crate::table::Table;
 
@@ -16,6 +19,10 @@ pub fn owner(key: &[u8], value: &[u8]) -> Option<Owner> {
         (suppression::PREFIX, suppression::KEY_BYTES) => {
             suppression::is_known(value).then_some(Owner::EveryShard)
         }
+        (not_before::PREFIX, not_before::KEY_BYTES) => {
+            not_before::is_known(value).then_some(Owner::EveryShard)
+        }
+        (holds::PREFIX, holds::KEY_BYTES) => holds::is_known(value).then_some(Owner::EveryShard),
         (b'r', 5) => unpack_retry(value).map(|(_, _, running)| {
             if running {
                 Owner::Unfinished
@@ -63,10 +70,12 @@ impl Table for Nowhere {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::super::{POLICIES_KEY, Running, State, pack_retry, retry_key};
+    use super::super::policies::POLICIES_KEY;
+    use super::super::retry::{Running, pack_retry, retry_key};
+    use super::super::state::State;
     use super::*;
     use crate::table::testing::MapTable;
-    use sealpost_schemas::record::{AddressToken, Policy, Suppress, SuppressionReason};
+    use sealpost_schemas::record::{AddressToken, Hold, Policy, Suppress, SuppressionReason};
     use sealpost_schemas::{Channel, Digest, Kind, Timestamp, Version};
 
     #[test]
@@ -94,6 +103,32 @@ mod tests {
         };
         let mut table = MapTable::default();
         suppression::add(&suppress, Timestamp(9), &mut table, &mut Packer::default());
+        let (key, value) = table.0.first_key_value().unwrap();
+        assert_eq!(owner(key, value), Some(Owner::EveryShard));
+        assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));
+        assert_eq!(owner(key, &[99]), None);
+    }
+
+    #[test]
+    fn a_time_before_which_nothing_goes_is_every_shards() {
+        let mut table = MapTable::default();
+        let period = Period::new(2026, 1).unwrap();
+        let mut set = not_before::NotBefore::default();
+        assert!(set.set(period, Timestamp(77), &mut table));
+        let (key, value) = table.0.first_key_value().unwrap();
+        assert_eq!(owner(key, value), Some(Owner::EveryShard));
+        assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));
+        assert_eq!(owner(key, &[99]), None);
+    }
+
+    #[test]
+    fn what_is_held_is_every_shards() {
+        let mut table = MapTable::default();
+        let hold = Hold {
+            period: Period::new(2026, 1).unwrap(),
+            channel: None,
+        };
+        holds::Holds::default().hold(&hold, &mut table);
         let (key, value) = table.0.first_key_value().unwrap();
         assert_eq!(owner(key, value), Some(Owner::EveryShard));
         assert_eq!(repointed(key, value, &|_, _| None).as_ref(), Ok(value));

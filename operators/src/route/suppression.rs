@@ -12,7 +12,7 @@ use sealpost_schemas::record::{
 };
 use sealpost_schemas::{Channel, Timestamp};
 
-use super::Route;
+use super::state::Route;
 use crate::pack::{Packer, Unpacker};
 use crate::table::Table;
 

@@ -1,15 +1,15 @@
 //! The world around one shard of gate: a provider with a ledger, the routes, the process with its
 //! crashes. Time passes only as it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealpost_operators::gate::{
     Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, LATE_ANSWER, Output, Scope, Word,
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing,
-    State,
+    Action, Delivery, Dispatch, Hold, Outcome, Release, Resolution, Resolve, Returned, RouteNotice,
+    SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Period, Sealed, Timestamp, Version, codec};
 
@@ -40,6 +40,7 @@ pub(crate) struct Seen {
     pub(crate) crashes: usize,
     pub(crate) repeated: u64,
     pub(crate) late_answers: usize,
+    pub(crate) given_back: usize,
 }
 
 impl Seen {
@@ -50,6 +51,7 @@ impl Seen {
         self.crashes += other.crashes;
         self.repeated += other.repeated;
         self.late_answers += other.late_answers;
+        self.given_back += other.given_back;
     }
 }
 
@@ -63,6 +65,7 @@ enum Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
     Rendered(usize),
+    Parked(usize),
     Unknown(usize),
     Sent,
     Failed,
@@ -90,11 +93,18 @@ pub(crate) struct World {
     sabotage: Sabotage,
     /// Whether anything still goes wrong.
     stormy: bool,
+    /// Whether an operator holds and releases.
+    holding: bool,
     now: Timestamp,
     process: usize,
     gate: Gate,
     table: MapTable,
     committed_table: MapTable,
+    holds: MapTable,
+    committed_holds: MapTable,
+    control: Vec<Action>,
+    control_position: usize,
+    control_committed: usize,
     log: Vec<Entry>,
     position: usize,
     committed: usize,
@@ -110,6 +120,9 @@ pub(crate) struct World {
     /// Who was sent what, and when: the provider's own book.
     ledger: Vec<(CallId, Timestamp)>,
     called: Vec<CallId>,
+    /// Whatever has had an intent.
+    begun: BTreeSet<CallId>,
+    committed_begun: BTreeSet<CallId>,
     routes: BTreeMap<u64, (Version, Route)>,
     seen: Seen,
     wrong: Option<String>,
@@ -150,11 +163,17 @@ impl World {
             doubt,
             sabotage,
             stormy: true,
+            holding: false,
             now: Timestamp::from_ms(1_000_000),
             process: 0,
             gate: Self::gate(doubt),
             table: MapTable::default(),
             committed_table: MapTable::default(),
+            holds: MapTable::default(),
+            committed_holds: MapTable::default(),
+            control: Vec::new(),
+            control_position: 0,
+            control_committed: 0,
             log: Vec::new(),
             position: 0,
             committed: 0,
@@ -169,6 +188,8 @@ impl World {
             questions: Vec::new(),
             ledger: Vec::new(),
             called: Vec::new(),
+            begun: BTreeSet::new(),
+            committed_begun: BTreeSet::new(),
             routes: BTreeMap::new(),
             seen: Seen::default(),
             wrong: None,
@@ -181,6 +202,12 @@ impl World {
             world.route_to(id, Version(0), 0);
         }
         world
+    }
+
+    /// With an operator who holds a channel, or all of them, and releases again.
+    pub(crate) fn with_holds(mut self) -> Self {
+        self.holding = true;
+        self
     }
 
     fn gate(doubt: Doubt) -> Gate {
@@ -222,6 +249,9 @@ impl World {
         }
         self.stormy = false;
         self.restart(Death::Whole);
+        if self.holding {
+            self.releases(None);
+        }
         for _ in 0..2_000 {
             if self.calm() {
                 break;
@@ -232,6 +262,16 @@ impl World {
     }
 
     fn moment(&mut self) {
+        if self.holding && self.one_in(12) {
+            let channel = [None, Some(ROUTE[0]), Some(ROUTE[1])][self.draw(3) as usize];
+            if self.one_in(2) {
+                let period = jan();
+                self.control.push(Action::Hold(Hold { period, channel }));
+            } else {
+                self.releases(channel);
+            }
+            return;
+        }
         match self.draw(40) {
             0..=6 => self.read(),
             7..=12 => self.complete(),
@@ -294,16 +334,30 @@ impl World {
 
     fn act(&mut self, act: impl FnOnce(&mut Gate, &mut Scope<'_>)) {
         let before = self.gate.counts.repeated;
+        let asked = self.effects.len();
         let (table, out, effects) = (&mut self.table, &mut self.out, &mut self.effects);
+        let holds = &mut self.holds;
         act(
             &mut self.gate,
             &mut Scope {
                 table,
+                holds,
                 out,
                 effects,
                 now: self.now,
             },
         );
+        for effect in &self.effects[asked..] {
+            if let Effect::Call(dispatch, _) = effect {
+                let id = CallId::of(dispatch);
+                let read = &self.control[..self.control_position];
+                if is_held(read, id.channel) && !self.begun.contains(&id) {
+                    self.wrong
+                        .get_or_insert(format!("{id:?} began although it is held"));
+                }
+                self.begun.insert(id);
+            }
+        }
         self.seen.repeated += self.gate.counts.repeated - before;
         if self.sabotage == Sabotage::CallsBeforeCommit {
             self.perform();
@@ -311,6 +365,7 @@ impl World {
     }
 
     fn read(&mut self) {
+        self.read_control();
         if !self.gate.has_room() {
             return;
         }
@@ -323,6 +378,15 @@ impl World {
             Entry::Notice(notice) => gate.on_notice(&notice, scope).unwrap(),
         });
         self.position += 1;
+    }
+
+    /// A worker reads commands to their end before it processes data.
+    fn read_control(&mut self) {
+        while let Some(action) = self.control.get(self.control_position).cloned() {
+            self.control_position += 1;
+            let command = command("steer", action);
+            self.act(|gate, scope| gate.on_command(&command, scope).unwrap());
+        }
     }
 
     fn read_receipt(&mut self) {
@@ -377,9 +441,18 @@ impl World {
             low
         };
         self.receipts_committed = self.receipts_position;
-        self.check_watermark();
+        self.committed_holds = self.holds.clone();
+        self.committed_begun = self.begun.clone();
+        self.control_committed = self.control_position;
+        let mut deliveries = Vec::new();
         for output in std::mem::take(&mut self.out) {
-            let Output::Delivery(delivery) = output;
+            match output {
+                Output::Delivery(delivery) => deliveries.push(delivery),
+                Output::Returned(returned) => self.given_back(&returned),
+            }
+        }
+        self.check_watermark();
+        for delivery in deliveries {
             self.routed(&delivery);
         }
         self.perform();
@@ -388,6 +461,10 @@ impl World {
     fn restart(&mut self, death: Death) {
         self.seen.crashes += 1;
         self.gate = Self::gate(self.doubt);
+        self.holds = self.committed_holds.clone();
+        self.begun = self.committed_begun.clone();
+        self.control_position = self.control_committed;
+        self.gate.restored(&self.holds).unwrap();
         self.table = if self.sabotage == Sabotage::ForgetsState {
             MapTable::default()
         } else {
@@ -678,6 +755,37 @@ impl World {
         self.routes.insert(id, (version, next));
     }
 
+    /// A dispatch that was not begun: its route parks, unless it was released meanwhile.
+    fn given_back(&mut self, returned: &Returned) {
+        let id = returned.user_id.get();
+        let (version, Route::Rendered(place)) = self.routes[&id] else {
+            return;
+        };
+        if (returned.version, returned.channel) != (version, ROUTE[place]) {
+            return;
+        }
+        self.seen.given_back += 1;
+        if is_held(&self.control, ROUTE[place]) {
+            self.routes.insert(id, (version, Route::Parked(place)));
+            self.notice(id, version, Standing::Held, None);
+        } else {
+            self.route_to(id, version, place);
+        }
+    }
+
+    fn releases(&mut self, channel: Option<Channel>) {
+        let period = jan();
+        self.control
+            .push(Action::Release(Release { period, channel }));
+        for id in 0..USERS {
+            if let (version, Route::Parked(place)) = self.routes[&id]
+                && !is_held(&self.control, ROUTE[place])
+            {
+                self.route_to(id, version, place);
+            }
+        }
+    }
+
     /// An operator begins the next round of what failed, or says what became of a message in doubt.
     fn operate(&mut self, id: u64) {
         match self.routes[&id] {
@@ -727,7 +835,14 @@ impl World {
                 }
                 Entry::Notice(_) => false,
             };
-            if self.log[..self.committed].iter().any(wanted) {
+            // what was given back is there once more, later
+            let passed = if self.holding {
+                let last = self.log.iter().rposition(wanted);
+                last.is_some_and(|last| last < self.committed)
+            } else {
+                self.log[..self.committed].iter().any(wanted)
+            };
+            if passed {
                 let ended = Self::state(&self.committed_table, id).is_some_and(|state| {
                     state.kinds.iter().flat_map(|kind| &kind.calls).any(|call| {
                         (call.version, call.channel) == (version, ROUTE[place])
@@ -779,6 +894,16 @@ impl World {
             }
         }
     }
+}
+
+/// Whether a channel is held after these commands.
+fn is_held(commands: &[Action], channel: Channel) -> bool {
+    let concerns = |named: &Option<Channel>| named.is_none_or(|named| named == channel);
+    commands.iter().fold(false, |held, action| match action {
+        Action::Hold(hold) if concerns(&hold.channel) => true,
+        Action::Release(release) if concerns(&release.channel) => false,
+        _ => held,
+    })
 }
 
 /// What a crash takes with it.

@@ -135,6 +135,7 @@ pub(crate) fn close_of(
         templates: BTreeMap::new(),
         policy: policy(&[Channel::Email]),
         time_zone: "Asia/Seoul".to_owned(),
+        not_before: None,
     }
 }
 

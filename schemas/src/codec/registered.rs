@@ -23,6 +23,8 @@ pub enum RecordType {
     RouteNotice,
     /// [`record::Delivery`]
     Delivery,
+    /// [`record::Returned`]
+    Returned,
     /// [`record::SendState`]
     SendState,
     /// [`record::Command`]
@@ -47,13 +49,14 @@ macro_rules! avsc {
 
 impl RecordType {
     /// All of them, in the order of their ordinals.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Usage,
         Self::Subscriber,
         Self::Statement,
         Self::Dispatch,
         Self::RouteNotice,
         Self::Delivery,
+        Self::Returned,
         Self::SendState,
         Self::Command,
         Self::DeadLetter,
@@ -70,6 +73,7 @@ impl RecordType {
             Self::Dispatch => "dispatch",
             Self::RouteNotice => "route_notice",
             Self::Delivery => "delivery",
+            Self::Returned => "returned",
             Self::SendState => "send_state",
             Self::Command => "command",
             Self::DeadLetter => "dead_letter",
@@ -87,6 +91,7 @@ impl RecordType {
             Self::Dispatch => "sealpost.v1.Dispatch",
             Self::RouteNotice => "sealpost.v1.RouteNotice",
             Self::Delivery => "sealpost.v1.Delivery",
+            Self::Returned => "sealpost.v1.Returned",
             Self::SendState => "sealpost.v1.SendState",
             Self::Command => "sealpost.v1.Command",
             Self::DeadLetter => "sealpost.v1.DeadLetter",
@@ -104,6 +109,7 @@ impl RecordType {
             Self::Dispatch => avsc!("dispatch"),
             Self::RouteNotice => avsc!("route_notice"),
             Self::Delivery => avsc!("delivery"),
+            Self::Returned => avsc!("returned"),
             Self::SendState => avsc!("send_state"),
             Self::Command => avsc!("command"),
             Self::DeadLetter => avsc!("dead_letter"),
@@ -116,7 +122,7 @@ impl RecordType {
     pub const fn older_schemas(self) -> &'static [&'static str] {
         match self {
             Self::Subscriber => &[avsc!("older/subscriber-1")],
-            Self::Command => &[avsc!("older/command-1")],
+            Self::Command => &[avsc!("older/command-1"), avsc!("older/command-2")],
             _ => &[],
         }
     }
@@ -159,6 +165,7 @@ records!(
     Dispatch,
     RouteNotice,
     Delivery,
+    Returned,
     SendState,
     Command,
     DeadLetter,

@@ -4,7 +4,7 @@ use sealpost_schemas::codec::{
     CodecError, Encoder, RecordType, WriterSchema, WriterSchemaProblem, decode, decode_datum, is,
     schema_json,
 };
-use sealpost_schemas::record::{Command, Locale, Subscriber, Usage, UsageKind};
+use sealpost_schemas::record::{Action, Close, Command, Locale, Subscriber, Usage, UsageKind};
 use sealpost_schemas::{Timestamp, UserId};
 
 use crate::{samples, unhex};
@@ -33,6 +33,16 @@ fn an_older_record_is_still_of_its_type() {
 /// Written by `avro/older/command-1.avsc`: nobody gave it, and there were no suppressions.
 const COMMAND_1: &str = include_str!("../fixtures/older/command-1.hex");
 
+fn without_time(action: Action) -> Action {
+    match action {
+        Action::Close(close) => Action::Close(Close {
+            not_before: None,
+            ..close
+        }),
+        other => other,
+    }
+}
+
 #[test]
 fn a_command_from_before_it_said_who_gave_it_is_read() {
     let command: Command = decode(&unhex(COMMAND_1)).unwrap();
@@ -40,6 +50,22 @@ fn a_command_from_before_it_said_who_gave_it_is_read() {
         command,
         Command {
             by: None,
+            action: without_time(samples::command().action),
+            ..samples::command()
+        }
+    );
+}
+
+/// Written by `avro/older/command-2.avsc`: a close said nothing of a time before which nothing goes.
+const COMMAND_2: &str = include_str!("../fixtures/older/command-2.hex");
+
+#[test]
+fn a_close_from_before_it_could_say_when_is_read() {
+    let command: Command = decode(&unhex(COMMAND_2)).unwrap();
+    assert_eq!(
+        command,
+        Command {
+            action: without_time(samples::command().action),
             ..samples::command()
         }
     );

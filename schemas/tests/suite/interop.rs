@@ -166,6 +166,7 @@ fn fastavro_reads_and_writes_the_same_bytes_and_agrees_on_defaults() {
         case(samples::dispatch()),
         case(samples::route_notice()),
         case(samples::delivery()),
+        case(samples::returned()),
         case(samples::send_state()),
         case(samples::command()),
         case(samples::dead_letter()),

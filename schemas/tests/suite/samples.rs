@@ -207,6 +207,16 @@ pub(crate) fn send_state() -> SendState {
     }
 }
 
+pub(crate) fn returned() -> Returned {
+    Returned {
+        user_id: user(),
+        period: period(),
+        kind: Kind::Correction(3),
+        version: Version(2),
+        channel: Channel::Kakao,
+    }
+}
+
 fn policy() -> Policy {
     Policy {
         channels: vec![Channel::Kakao, Channel::Email],
@@ -223,7 +233,7 @@ fn addresses() -> Vec<AddressToken> {
 }
 
 /// Every action of a command.
-pub(crate) fn actions() -> [Action; 8] {
+pub(crate) fn actions() -> [Action; 10] {
     let text = |text: &str| text.to_owned();
     [
         Action::Close(Close {
@@ -236,6 +246,7 @@ pub(crate) fn actions() -> [Action; 8] {
             templates: BTreeMap::from([(text("ko/email.html"), text("{{ name }} 님"))]),
             policy: policy(),
             time_zone: text("Asia/Seoul"),
+            not_before: Some(at(3_600)),
         }),
         Action::PolicySet(PolicySet {
             policy: policy(),
@@ -264,6 +275,14 @@ pub(crate) fn actions() -> [Action; 8] {
         }),
         Action::Replay(Replay {
             stages: vec![text("render"), text("send")],
+        }),
+        Action::Hold(Hold {
+            period: period(),
+            channel: Some(Channel::Sms),
+        }),
+        Action::Release(Release {
+            period: period(),
+            channel: Some(Channel::Kakao),
         }),
     ]
 }

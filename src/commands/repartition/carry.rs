@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use sealpost_operators::carry::{CarryError, Owner};
-use sealpost_operators::{route, settle};
+use sealpost_operators::{holds, route, settle};
 use sealpost_schemas::UserId;
 use sealpost_schemas::codec::{Encoder, Record};
 use sealpost_schemas::record::{Action, Close, Command, DeadLetter};
 use sealpost_topology::log::Progress;
 use sealpost_topology::types::{Group, Offset, Shard, Topic};
 
-use super::checks::Common;
+use super::checks::{Common, Rows};
 use super::copier::Copier;
 use super::inventory::is_subscriber;
 use super::side::{Side, any, digest};
@@ -80,12 +80,17 @@ impl<'a> Carrier<'a> {
             self.dead_letters(shard)?;
             done();
         }
-        for (topic, rows) in [
-            (&to.settle_accounts, &common.accounts),
-            (&to.render_routes, &common.routes),
-        ] {
+        // render has read every command, send may not have: what is held is taken from render
+        let holds = |key: &[u8]| holds::is_entry(key);
+        let any = |_: &[u8]| true;
+        let parts: [(&Topic, &Rows, &dyn Fn(&[u8]) -> bool); 3] = [
+            (&to.settle_accounts, &common.accounts, &any),
+            (&to.render_routes, &common.routes, &any),
+            (&to.send_holds, &common.routes, &holds),
+        ];
+        for (topic, rows, carries) in parts {
             let mut copier = self.copier(topic);
-            for (key, value) in rows {
+            for (key, value) in rows.iter().filter(|(key, _)| carries(key)) {
                 copier.put_everywhere(key, value)?;
             }
             self.finish(copier, topic, &mut |_, _, _| {})?;

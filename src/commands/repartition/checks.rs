@@ -82,7 +82,7 @@ pub(super) fn common(side: &Side) -> Result<Common> {
     })
 }
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn common_of(
     side: &Side,
