@@ -269,6 +269,10 @@ pub struct ChannelConfig {
     pub provider_grace_ms: i64,
     /// First wait before a call that was not accepted is repeated.
     pub backoff_ms: i64,
+    /// Calls in a row that a provider must not answer for its circuit to open; 0: it never does.
+    pub breaker_failures: u32,
+    /// How long an open circuit waits before it is tried for the first time; the wait doubles.
+    pub breaker_pause_ms: u64,
     /// Simulated: how long an answer takes.
     pub latency_ms: u64,
     /// Simulated: the share of messages that are refused, drawn from the message key.
@@ -298,6 +302,8 @@ impl Default for ChannelConfig {
             start_within_ms: 2_000,
             provider_grace_ms: 3_000,
             backoff_ms: 500,
+            breaker_failures: 20,
+            breaker_pause_ms: 1_000,
             latency_ms: 0,
             failure_rate: 0.0,
             can_be_asked: true,
@@ -473,6 +479,9 @@ impl Config {
                 bail!(
                     "channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
                 );
+            }
+            if !(1..=3_600_000).contains(&settings.breaker_pause_ms) {
+                bail!("channels.{channel}.breaker_pause_ms must be from 1 to 3600000");
             }
         }
         if let Some(operator) = &self.operator

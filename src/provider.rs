@@ -7,6 +7,7 @@
 //!   [`Reply`] drops a second answer, and answers itself what its provider forgot.
 //! - The message key goes out with every call, and every repeat of a call carries the same one.
 
+mod circuit;
 pub mod http;
 pub mod ledger;
 mod parking;
@@ -17,6 +18,7 @@ mod standing;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use sealpost_operators::gate::{Answer, CallId, ChannelRule, Doubt, Word};
@@ -54,6 +56,24 @@ pub struct Message {
     pub html: Option<String>,
 }
 
+/// Whether a provider can be given calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// As many as there is room for.
+    Well,
+    /// None, but for one that tries it after so long.
+    Ailing(Ailment, Duration),
+}
+
+/// What is wrong with a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ailment {
+    /// It says that it is set up wrongly: it is parked.
+    Misconfigured,
+    /// It is not reached, or does not answer: its circuit is open.
+    Down,
+}
+
 /// Who delivers the messages of one channel.
 pub trait Provider: Send + Sync {
     /// A short name for logs and metrics.
@@ -65,6 +85,11 @@ pub trait Provider: Send + Sync {
     /// Why nothing goes out on this channel now, if it is set up wrongly: a word of a fixed list.
     fn parked(&self) -> Option<&'static str> {
         None
+    }
+
+    /// Whether it can be given calls now. Calls that come all the same are held back.
+    fn condition(&self) -> Condition {
+        Condition::Well
     }
 
     /// Begins these calls. Each ends in one answer, in any order and grouping, on any thread; a

@@ -28,9 +28,9 @@ use sealpost_topology::worker::{Inbox, Performer};
 use tokio::runtime::Handle;
 
 use crate::config::{ChannelConfig, Config};
-use crate::provider::{Message, Providers, Reply, WallClock};
+use crate::provider::{Ailment, Condition, Message, Providers, Reply, WallClock};
 
-use flow::{Flow, Limits, Monotonic, Post};
+use flow::{Allowance, Flow, Limits, Monotonic, Post};
 use opening::Opening;
 pub use stats::{ANSWER_KINDS, ChannelSnapshot, LATENCY_MS_BUCKETS, SenderStats, WORD_KINDS};
 
@@ -204,6 +204,27 @@ impl Sender {
             .into_iter()
             .zip(&self.office.providers)
             .find_map(|(channel, provider)| Some((channel, provider.parked()?)))
+    }
+
+    /// A channel whose provider is down, which nothing is sent on therefore; the first if there
+    /// are several.
+    #[must_use]
+    pub fn down(&self) -> Option<Channel> {
+        Channel::ALL
+            .into_iter()
+            .find(|channel| self.is_circuit_open(*channel))
+    }
+
+    /// Whether the circuit of a channel's provider is open.
+    #[must_use]
+    pub fn is_circuit_open(&self, channel: Channel) -> bool {
+        let provider = self.office.providers.get(channel.index());
+        provider.is_some_and(|provider| {
+            matches!(
+                provider.condition(),
+                Condition::Ailing(Ailment::Down, _)
+            )
+        })
     }
 
     /// Whether a channel is set up wrongly and therefore parked.
@@ -530,10 +551,20 @@ impl Office {
 
     /// Gives out permits, and sees to it that somebody comes back when the next thing is due.
     fn grant(self: &Arc<Self>, channel: Channel) {
+        let condition = self
+            .providers
+            .get(channel.index())
+            .map_or(Condition::Well, |provider| provider.condition());
+        let (allowance, try_in) = match condition {
+            Condition::Well => (Allowance::All, None),
+            Condition::Ailing(_, Duration::ZERO) => (Allowance::One, None),
+            Condition::Ailing(_, try_in) => (Allowance::Nothing, Some(try_in)),
+        };
         let (grants, timer) = {
             let mut lane = self.lane(channel);
+            lane.flow.allow(allowance);
             let grants = lane.flow.grants();
-            (grants, lane.timer(self.monotonic.read()))
+            (grants, lane.timer(self.monotonic.read(), try_in))
         };
         for grant in grants {
             grant.post.post(vec![(
@@ -583,8 +614,9 @@ fn dated<T>(
 
 impl Lane {
     /// When the next tick is due, and how long that is from now, if it has no timer yet.
-    fn timer(&mut self, now: Duration) -> Option<(Duration, Duration)> {
-        let wait = self.flow.wait()?;
+    fn timer(&mut self, now: Duration, try_in: Option<Duration>) -> Option<(Duration, Duration)> {
+        let try_in = try_in.filter(|_| self.flow.is_wanted());
+        let wait = self.flow.wait().into_iter().chain(try_in).min()?;
         let at = now + wait;
         if self.ticks_at.is_some_and(|ticks_at| ticks_at <= at) {
             return None;

@@ -156,7 +156,7 @@ pub enum Answer {
     },
     /// No answer, or none that can be read: it may or may not have been taken.
     NoAnswer(&'static str),
-    /// The deadline had passed: no call was started.
+    /// No call was started: its deadline had passed, or the provider is down.
     NotStarted,
     /// The channel is set up wrongly: nothing was taken, and nothing may move on because of it.
     Misconfigured(&'static str),

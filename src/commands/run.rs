@@ -286,6 +286,8 @@ fn readiness(running: &[RunningStage], sender: Option<&Sender>) -> Readiness {
         Readiness::Broken
     } else if let Some((channel, _)) = sender.and_then(Sender::parked) {
         Readiness::Parked(channel)
+    } else if let Some(channel) = sender.and_then(Sender::down) {
+        Readiness::Down(channel)
     } else if running.iter().all(RunningStage::is_ready) {
         Readiness::Ready
     } else {

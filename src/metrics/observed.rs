@@ -176,7 +176,8 @@ fn of_channels(sender: &Sender) -> Vec<MetricFamily> {
     let channels = Channel::ALL.map(|channel| (channel, sender.snapshot(channel)));
     let mut took = Vec::new();
     let (mut answers, mut words) = (Vec::new(), Vec::new());
-    let (mut slots, mut waiting, mut parked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut slots, mut waiting) = (Vec::new(), Vec::new());
+    let (mut parked, mut open) = (Vec::new(), Vec::new());
     for (channel, snapshot) in &channels {
         let label = [("channel", channel.name())];
         let ends = LATENCY_MS_BUCKETS.iter().map(|ms| *ms as f64 / 1e3);
@@ -199,6 +200,10 @@ fn of_channels(sender: &Sender) -> Vec<MetricFamily> {
         parked.push(gauge(
             &label,
             f64::from(u8::from(sender.is_parked(*channel))),
+        ));
+        open.push(gauge(
+            &label,
+            f64::from(u8::from(sender.is_circuit_open(*channel))),
         ));
     }
     vec![
@@ -237,6 +242,12 @@ fn of_channels(sender: &Sender) -> Vec<MetricFamily> {
             "Whether a channel is parked because its provider says that it is set up wrongly.",
             MetricType::GAUGE,
             parked,
+        ),
+        family(
+            "sealpost_channel_circuit_open",
+            "Whether nothing is sent on a channel because its provider is down.",
+            MetricType::GAUGE,
+            open,
         ),
     ]
 }

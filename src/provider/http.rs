@@ -12,7 +12,8 @@
 //!   decided by the gate, which knows what the provider can promise.
 //! - Address, headers, recipients and texts are in no error, log line or metric; reasons are words
 //!   of a fixed list.
-//! - While the channel is set up wrongly it is parked (`provider/parking.rs`); nothing moves on because of it.
+//! - While the channel is set up wrongly it is parked (`provider/parking.rs`), and while its provider is down its circuit
+//!   is open (`provider/circuit.rs`); nothing moves on because of it.
 
 mod endpoint;
 mod failure;
@@ -47,9 +48,8 @@ use self::secret::Secret;
 use self::settings::ProviderHttpConfig;
 use self::tls::Tls;
 use self::wire::Written;
-use super::parking::Gate;
 use super::standing::Standing;
-use super::{Message, Provider, Reply, WallClock};
+use super::{Condition, Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -133,7 +133,7 @@ impl Http {
             },
             timeout: Duration::from_millis(http.timeout_ms),
             clock,
-            standing: Standing::new(channel, "http"),
+            standing: Standing::new(format!("channels.{channel}"), "http", settings),
         };
         Ok(Self {
             desk: Arc::new(desk),
@@ -188,15 +188,16 @@ impl Desk {
 
     /// One call, from its letter to what its answer means.
     async fn call(&self, letter: Letter, message_key: &str, deadline: Instant) -> Answer {
-        if let Gate::Parked(reason) = self.standing.gate() {
-            return Answer::Misconfigured(reason);
-        }
         let (Some(target), Ok(key)) = (
             self.send.endpoint().target(message_key),
             HeaderValue::from_str(message_key),
         ) else {
             // both were tried when the channel was set up
             return Answer::Misconfigured("bad-address");
+        };
+        let pass = match self.standing.pass() {
+            Ok(pass) => pass,
+            Err(answer) => return answer,
         };
         let request = || {
             let mut request = self.request(&Method::POST, &self.send, &target, letter.clone());
@@ -216,17 +217,12 @@ impl Desk {
                     &answered.body,
                     (self.clock)(),
                 );
-                self.standing.learn(&answer);
-                answer
+                self.standing.learn(answer, pass)
             }
             Err(failure) if failure.written == Written::Nothing => {
-                self.standing.not_reached(failure.reason);
-                Answer::NotAccepted {
-                    reason: failure.reason,
-                    retry_after_ms: None,
-                }
+                self.standing.not_reached(failure.reason, pass)
             }
-            Err(failure) => Answer::NoAnswer(failure.reason),
+            Err(failure) => self.standing.learn(Answer::NoAnswer(failure.reason), pass),
         }
     }
 
@@ -257,6 +253,10 @@ impl Provider for Http {
 
     fn parked(&self) -> Option<&'static str> {
         self.desk.standing.parked()
+    }
+
+    fn condition(&self) -> Condition {
+        self.desk.standing.condition()
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {

@@ -12,7 +12,8 @@
 //! - A mail of which the final dot may have left is never sent again from here.
 //! - Recipients, texts, credentials and the server's own words are in no error, log line or
 //!   metric; reasons are words of a fixed list.
-//! - While the channel is set up wrongly it is parked (`provider/parking.rs`).
+//! - While the channel is set up wrongly it is parked (`provider/parking.rs`), and while its server is down its circuit
+//!   is open (`provider/circuit.rs`).
 
 mod letter;
 mod line;
@@ -34,11 +35,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use self::letter::{Letter, Sender};
-use self::line::{Encryption, End, Line, Progress, Server};
+use self::line::{Encryption, End, Line, Progress, Server, Unopened};
 use self::settings::{ProviderSmtpConfig, SmtpTls};
-use super::parking::Gate;
 use super::standing::Standing;
-use super::{Message, Provider, Reply, WallClock};
+use super::{Condition, Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
 
 /// See the module.
@@ -64,6 +64,22 @@ struct Desk {
 struct Rested {
     line: Line,
     since: Instant,
+}
+
+/// What came of a conversation.
+enum Said {
+    /// An answer; also that there is none, if the message may have been taken.
+    Answer(Answer),
+    /// Nothing, before the message may have been taken.
+    Nothing(&'static str),
+}
+
+fn broken(reason: &'static str, progress: &Progress) -> Said {
+    if progress.may_be_taken() {
+        Said::Answer(Answer::NoAnswer(reason))
+    } else {
+        Said::Nothing(reason)
+    }
 }
 
 /// Where a conversation takes place.
@@ -133,7 +149,7 @@ impl Smtp {
             room: Semaphore::new(smtp.connections.min(settings.max_in_flight)),
             resting: Mutex::default(),
             clock,
-            standing: Standing::new(channel, "smtp"),
+            standing: Standing::new(format!("channels.{channel}"), "smtp", settings),
         };
         Ok(Self {
             desk: Arc::new(desk),
@@ -158,22 +174,25 @@ fn sender(smtp: &ProviderSmtpConfig) -> Result<Sender> {
 impl Desk {
     /// One call, from its letter to what came of it.
     async fn call(&self, letter: Letter, deadline: Instant) -> Answer {
-        if let Gate::Parked(reason) = self.standing.gate() {
-            return Answer::Misconfigured(reason);
-        }
-        let progress = Progress::default();
-        let answer = match timeout_at(deadline, self.converse(&letter, &progress, deadline)).await {
-            Ok(answer) => answer,
-            Err(_) => self.broken("timeout", &progress),
+        let pass = match self.standing.pass() {
+            Ok(pass) => pass,
+            Err(answer) => return answer,
         };
-        self.standing.learn(&answer);
-        answer
+        let progress = Progress::default();
+        let said = match timeout_at(deadline, self.converse(&letter, &progress, deadline)).await {
+            Ok(said) => said,
+            Err(_) => broken("timeout", &progress),
+        };
+        match said {
+            Said::Answer(answer) => self.standing.learn(answer, pass),
+            Said::Nothing(reason) => self.standing.not_reached(reason, pass),
+        }
     }
 
-    async fn converse(&self, letter: &Letter, progress: &Progress, deadline: Instant) -> Answer {
+    async fn converse(&self, letter: &Letter, progress: &Progress, deadline: Instant) -> Said {
         // never closed: it belongs to this desk
         let Ok(_permit) = self.room.acquire().await else {
-            return Answer::NotStarted;
+            return Said::Answer(Answer::NotStarted);
         };
         loop {
             let (origin, mut line) = match self.rested() {
@@ -182,37 +201,22 @@ impl Desk {
                     let patience = deadline.saturating_duration_since(Instant::now());
                     match Line::open(&self.server, patience).await {
                         Ok(line) => (Origin::Fresh, line),
-                        Err(answer) => {
-                            if let Answer::NotAccepted { reason, .. } = &answer {
-                                self.standing.not_reached(reason);
-                            }
-                            return answer;
-                        }
+                        Err(Unopened::Answered(answer)) => return Said::Answer(answer),
+                        Err(Unopened::NotReached(reason)) => return Said::Nothing(reason),
                     }
                 }
             };
             match line.deliver(letter, progress).await {
                 End::Answered(answer) => {
                     self.rest(line);
-                    return answer;
+                    return Said::Answer(answer);
                 }
                 // a server that closes what rested too long says so now, or not at all
                 End::Broken(_) | End::AnsweredLast(Answer::NotAccepted { .. })
                     if origin == Origin::Rested && !progress.may_be_taken() => {}
-                End::AnsweredLast(answer) => return answer,
-                End::Broken(reason) => return self.broken(reason, progress),
+                End::AnsweredLast(answer) => return Said::Answer(answer),
+                End::Broken(reason) => return broken(reason, progress),
             }
-        }
-    }
-
-    fn broken(&self, reason: &'static str, progress: &Progress) -> Answer {
-        if progress.may_be_taken() {
-            return Answer::NoAnswer(reason);
-        }
-        self.standing.not_reached(reason);
-        Answer::NotAccepted {
-            reason,
-            retry_after_ms: None,
         }
     }
 
@@ -243,6 +247,10 @@ impl Provider for Smtp {
 
     fn parked(&self) -> Option<&'static str> {
         self.desk.standing.parked()
+    }
+
+    fn condition(&self) -> Condition {
+        self.desk.standing.condition()
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {

@@ -16,7 +16,7 @@
 //!   with a burst of a fiftieth of the rate, at least 1, and an interval long enough that burst
 //!   and interval together stay within the rate; so a steady stream runs at about 98 % of it.
 //! - Every permit asked for is granted in the end, the shards taking turns, as long as somebody
-//!   is there to receive it.
+//!   is there to receive it and the provider is well.
 //! - A permit that its shard never used (its step was aborted, its worker is gone) comes back
 //!   after a lease. A call that comes after that needs a free slot again, or is not begun.
 
@@ -87,6 +87,17 @@ pub(crate) struct Limits {
     pub(crate) start_within: Duration,
 }
 
+/// How many permits may be given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// As many as there is room for.
+    All,
+    /// One, while nothing else is under way: it is tried whether the provider is back.
+    One,
+    /// None.
+    Nothing,
+}
+
 struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
     ahead_max: usize,
@@ -150,6 +161,7 @@ pub(crate) struct Flow<T> {
     asked: HashMap<Shard, Asked>,
     turns: VecDeque<Shard>,
     queue: VecDeque<T>,
+    allowance: Allowance,
     /// When the next of the queue may begin.
     begins_at: Option<Duration>,
 }
@@ -168,8 +180,19 @@ impl<T> Flow<T> {
             asked: HashMap::new(),
             turns: VecDeque::new(),
             queue: VecDeque::new(),
+            allowance: Allowance::All,
             begins_at: None,
         }
+    }
+
+    /// From now on so many permits may be given out.
+    pub(crate) const fn allow(&mut self, allowance: Allowance) {
+        self.allowance = allowance;
+    }
+
+    /// Whether somebody stands in line.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.asked.is_empty()
     }
 
     /// Slots taken.
@@ -320,7 +343,12 @@ impl<T> Flow<T> {
     }
 
     fn room(&self) -> usize {
-        let slots = self.limits.in_flight_max.saturating_sub(self.taken);
+        let slots_max = match self.allowance {
+            Allowance::All => self.limits.in_flight_max,
+            Allowance::One => 1,
+            Allowance::Nothing => 0,
+        };
+        let slots = slots_max.saturating_sub(self.taken);
         match &self.pace {
             Some(pace) => slots.min(
                 pace.ahead_max

@@ -61,6 +61,7 @@ type Batch = (Vec<Message>, Arc<Reply<Answer>>);
 #[derive(Default)]
 struct Puppet {
     calls: Mutex<Vec<Batch>>,
+    condition: Mutex<Option<Condition>>,
 }
 
 impl Provider for Puppet {
@@ -70,6 +71,10 @@ impl Provider for Puppet {
 
     fn doubt(&self) -> Doubt {
         Doubt::Ask
+    }
+
+    fn condition(&self) -> Condition {
+        self.condition.lock().unwrap().unwrap_or(Condition::Well)
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {
@@ -231,6 +236,10 @@ impl Scene {
 
     fn called(&self) -> Vec<Batch> {
         std::mem::take(&mut self.puppet.calls.lock().unwrap())
+    }
+
+    fn is(&self, condition: Condition) {
+        *self.puppet.condition.lock().unwrap() = Some(condition);
     }
 
     fn slots_taken(&self) -> usize {
@@ -599,4 +608,39 @@ fn calls_are_handed_over_in_batches_and_counted() {
     let snapshot = scene.sender.snapshot(Channel::Email);
     assert_eq!((snapshot.started, snapshot.answers[3]), (600, 600));
     assert_eq!(snapshot.latency.iter().sum::<u64>(), 600);
+}
+
+#[test]
+fn while_a_provider_is_down_nothing_is_granted_but_one_permit_to_try_it() {
+    let scene = scene(10, None);
+    scene.is(Condition::Ailing(Ailment::Down, Duration::from_secs(3_600)));
+    scene.ask_permits(5);
+    assert_eq!(scene.granted(), 0);
+    assert!(scene.sender.is_circuit_open(Channel::Email));
+    scene.is(Condition::Ailing(Ailment::Down, Duration::ZERO));
+    scene.ask_permits(1);
+    assert_eq!(scene.granted(), 1);
+    scene.ask_permits(1);
+    assert_eq!(scene.granted(), 0, "one at a time");
+    scene.serve(vec![scene.dispatch(1)]);
+    let (_, reply) = scene.called().pop().unwrap();
+    scene.is(Condition::Well);
+    reply.answer(vec![(id(1), Answer::Refused("no"))]);
+    let arrived = scene.mailbox.take();
+    assert!(matches!(arrived[0], Completion::Answered(..)));
+    assert!(matches!(arrived[1], Completion::Permits(Channel::Email, 6)));
+}
+
+#[test]
+fn a_provider_that_is_down_is_tried_when_its_pause_is_over() {
+    let scene = scene(10, None);
+    scene.is(Condition::Ailing(Ailment::Down, Duration::from_millis(1)));
+    scene.ask_permits(5);
+    scene.is(Condition::Ailing(Ailment::Down, Duration::ZERO));
+    // the timer's thread comes back by itself
+    let arrived = scene.mailbox.wait();
+    assert!(matches!(
+        arrived[..],
+        [(SHARD, Completion::Permits(Channel::Email, 1))]
+    ));
 }

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod breaker;
 mod breaks;
 mod desk;
 mod kept_alive;
