@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result, bail};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use sealpost_schemas::Channel;
-use sealpost_schemas::record::Policy;
+use sealpost_schemas::record::{Policy, Rank};
 use serde::{Deserialize, Deserializer};
 
+use crate::provider::Section;
 use crate::provider::http::secret::Secret;
 pub use crate::provider::http::settings::ProviderHttpConfig;
 pub use crate::provider::smtp::settings::{ProviderSmtpConfig, SmtpTls};
@@ -289,6 +290,8 @@ pub struct ChannelConfig {
     pub receipts: Option<ReceiptsConfig>,
     /// `[channels.NAME.smtp]`
     pub smtp: Option<ProviderSmtpConfig>,
+    /// `[channels.NAME.fallback]`: who delivers while the first provider is not well.
+    pub fallback: Option<Box<ChannelConfig>>,
 }
 
 impl Default for ChannelConfig {
@@ -312,6 +315,70 @@ impl Default for ChannelConfig {
             http: None,
             receipts: None,
             smtp: None,
+            fallback: None,
+        }
+    }
+}
+
+impl ChannelConfig {
+    fn check(&self, section: Section) -> Result<()> {
+        if self.max_in_flight == 0 {
+            bail!("channels.{section}.max_in_flight must be at least 1");
+        }
+        if let Some(http) = &self.http {
+            http.check(section)?;
+        }
+        if let Some(smtp) = &self.smtp {
+            smtp.check(section)?;
+        }
+        if self.rate_per_second == Some(0) {
+            bail!(
+                "channels.{section}.rate_per_second must be at least 1; leave it out for no limit"
+            );
+        }
+        if !(0.0..=1.0).contains(&self.failure_rate) {
+            bail!("channels.{section}.failure_rate must be from 0 to 1");
+        }
+        if self.start_within_ms <= 0 || self.provider_grace_ms < 0 || self.backoff_ms <= 0 {
+            bail!(
+                "channels.{section}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
+            );
+        }
+        if !(1..=3_600_000).contains(&self.breaker_pause_ms) {
+            bail!("channels.{section}.breaker_pause_ms must be from 1 to 3600000");
+        }
+        Ok(())
+    }
+
+    /// What belongs to the channel is said once, of the channel.
+    fn check_fallback(&self, channel: Channel) -> Result<()> {
+        let section = Section {
+            channel,
+            rank: Rank::Fallback,
+        };
+        for (name, is_set) in [
+            ("kind", self.kind.is_some()),
+            ("size_max", self.size_max.is_some()),
+            ("receipts", self.receipts.is_some()),
+            ("fallback", self.fallback.is_some()),
+        ] {
+            if is_set {
+                bail!(
+                    "channels.{section}.{name} cannot be set: a fallback has a provider and its limits, and nothing else"
+                );
+            }
+        }
+        self.check(section)
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        let http = self.http.as_mut().map(|http| &mut http.ca_file);
+        let smtp = self.smtp.as_mut().map(|smtp| &mut smtp.ca_file);
+        for ca_file in http.into_iter().chain(smtp).flatten() {
+            *ca_file = folder.join(&*ca_file);
+        }
+        if let Some(fallback) = &mut self.fallback {
+            fallback.resolve_paths(folder);
         }
     }
 }
@@ -403,11 +470,7 @@ impl Config {
                 http.token_file = http.token_file.take().map(|tokens| folder.join(tokens));
             }
             for channel in config.channels.values_mut() {
-                let http = channel.http.as_mut().map(|http| &mut http.ca_file);
-                let smtp = channel.smtp.as_mut().map(|smtp| &mut smtp.ca_file);
-                for ca_file in http.into_iter().chain(smtp).flatten() {
-                    *ca_file = folder.join(&*ca_file);
-                }
+                channel.resolve_paths(folder);
             }
         }
         Ok(config)
@@ -450,38 +513,14 @@ impl Config {
             bail!("log.kafka.patience must be above 0");
         }
         for (channel, settings) in &self.channels {
-            if settings.max_in_flight == 0 {
-                bail!("channels.{channel}.max_in_flight must be at least 1");
-            }
-            if let Some(http) = &settings.http {
-                http.check(*channel)?;
-            }
+            settings.check(Section::from(*channel))?;
             crate::templates::check_limits(*channel, settings.kind, settings.size_max)
                 .map_err(anyhow::Error::msg)?;
             if let Some(receipts) = &settings.receipts {
                 receipts.check(*channel)?;
             }
-            if let Some(smtp) = &settings.smtp {
-                smtp.check(*channel)?;
-            }
-            if settings.rate_per_second == Some(0) {
-                bail!(
-                    "channels.{channel}.rate_per_second must be at least 1; leave it out for no limit"
-                );
-            }
-            if !(0.0..=1.0).contains(&settings.failure_rate) {
-                bail!("channels.{channel}.failure_rate must be from 0 to 1");
-            }
-            if settings.start_within_ms <= 0
-                || settings.provider_grace_ms < 0
-                || settings.backoff_ms <= 0
-            {
-                bail!(
-                    "channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
-                );
-            }
-            if !(1..=3_600_000).contains(&settings.breaker_pause_ms) {
-                bail!("channels.{channel}.breaker_pause_ms must be from 1 to 3600000");
+            if let Some(fallback) = &settings.fallback {
+                fallback.check_fallback(*channel)?;
             }
         }
         if let Some(operator) = &self.operator

@@ -14,7 +14,7 @@ pub enum Readiness {
     Restoring,
     /// A channel is set up wrongly.
     Parked(Channel),
-    /// The provider of a channel is down.
+    /// No provider of a channel is well.
     Down(Channel),
     /// A stage has ended although nobody told it to.
     Broken,
@@ -77,7 +77,7 @@ impl Health {
             Readiness::Restoring => no("not ready: stores are being read back"),
             Readiness::Broken => no("not ready: a stage has ended, the log says why"),
             Readiness::Down(channel) => no(&format!(
-                "not ready: the provider of {channel} is down and its circuit open; it is tried again by itself"
+                "not ready: no provider of {channel} is well, and one that is down is tried again by itself; the log says why"
             )),
             Readiness::Parked(channel) => no(&format!(
                 "not ready: {channel} is parked, because its provider says that it is set up wrongly; the log says which status it was"

@@ -182,7 +182,10 @@ mod tests {
         let mut circuit = opened();
         assert_eq!(circuit.pass(at(1)), Pass::Trial);
         assert_eq!(circuit.answered(), Change::Closed);
-        assert_eq!((circuit.try_in(at(1)), circuit.pass(at(1))), (None, Pass::Free));
+        assert_eq!(
+            (circuit.try_in(at(1)), circuit.pass(at(1))),
+            (None, Pass::Free)
+        );
         assert_eq!(circuit.failed(Pass::Free, at(1)), Change::None);
     }
 

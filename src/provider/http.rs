@@ -35,7 +35,6 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Uri};
 use sealpost_operators::gate::{Answer, CallId, Doubt, Word};
-use sealpost_schemas::Channel;
 use sealpost_schemas::sealed::Plaintext;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -48,6 +47,7 @@ use self::secret::Secret;
 use self::settings::ProviderHttpConfig;
 use self::tls::Tls;
 use self::wire::Written;
+use super::section::Section;
 use super::standing::Standing;
 use super::{Condition, Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
@@ -81,20 +81,21 @@ impl Http {
     /// When `[channels.NAME.http]` is missing, an address or a header cannot be used, or TLS is
     /// asked of a build without it. The message names the key and never shows what it holds.
     pub fn new(
-        channel: Channel,
+        section: impl Into<Section>,
         settings: &ChannelConfig,
         runtime: Handle,
         clock: WallClock,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
+        let section = section.into();
         let Some(http) = &settings.http else {
             bail!(
-                "channels.{channel}.provider = \"http\" needs [channels.{channel}.http] with its url"
+                "channels.{section}.provider = \"http\" needs [channels.{section}.http] with its url"
             );
         };
-        http.check(channel)?;
+        http.check(section)?;
         let pool = |name: &str, url: &Secret| -> Result<Pool> {
-            let key = || format!("channels.{channel}.http.{name}");
+            let key = || format!("channels.{section}.http.{name}");
             let url = url.resolved(&variable).with_context(key)?;
             let endpoint =
                 Endpoint::parse(&url).map_err(|error| anyhow::anyhow!("{} {error}", key()))?;
@@ -126,14 +127,14 @@ impl Http {
         let desk = Desk {
             send,
             status,
-            headers: headers(channel, http, &variable)?,
+            headers: headers(section, http, &variable)?,
             reading: Reading {
                 not_accepted: http.not_accepted.clone(),
                 retry_after_ms_max: http.retry_after_ms_max,
             },
             timeout: Duration::from_millis(http.timeout_ms),
             clock,
-            standing: Standing::new(format!("channels.{channel}"), "http", settings),
+            standing: Standing::new(format!("channels.{section}"), "http", settings),
         };
         Ok(Self {
             desk: Arc::new(desk),
@@ -145,7 +146,7 @@ impl Http {
 
 /// The configured headers, marked so that nothing below shows them either.
 fn headers(
-    channel: Channel,
+    section: Section,
     http: &ProviderHttpConfig,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<HeaderMap> {
@@ -156,7 +157,7 @@ fn headers(
         HeaderValue::from_static(concat!("sealpost/", env!("CARGO_PKG_VERSION"))),
     );
     for (name, value) in &http.headers {
-        let key = || format!("channels.{channel}.http.headers.{name}");
+        let key = || format!("channels.{section}.http.headers.{name}");
         let text = value.resolved(variable).with_context(key)?;
         let mut value = HeaderValue::from_str(&text)
             .map_err(|_| anyhow::anyhow!("{} holds what no header can hold", key()))?;

@@ -29,7 +29,6 @@ use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use sealpost_operators::gate::{Answer, CallId, Doubt, Word};
-use sealpost_schemas::Channel;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -37,6 +36,7 @@ use tokio::time::{Instant, timeout_at};
 use self::letter::{Letter, Sender};
 use self::line::{Encryption, End, Line, Progress, Server, Unopened};
 use self::settings::{ProviderSmtpConfig, SmtpTls};
+use super::section::Section;
 use super::standing::Standing;
 use super::{Condition, Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
@@ -99,22 +99,23 @@ impl Smtp {
     /// When `[channels.NAME.smtp]` is missing or cannot be used, or TLS is asked of a build
     /// without it. The message names the key and never shows what a secret holds.
     pub fn new(
-        channel: Channel,
+        section: impl Into<Section>,
         settings: &ChannelConfig,
         runtime: Handle,
         clock: WallClock,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
+        let section = section.into();
         let Some(smtp) = &settings.smtp else {
             bail!(
-                "channels.{channel}.provider = \"smtp\" needs [channels.{channel}.smtp] with its host and from"
+                "channels.{section}.provider = \"smtp\" needs [channels.{section}.smtp] with its host and from"
             );
         };
-        smtp.check(channel)?;
-        let key = |name: &str| format!("channels.{channel}.smtp.{name}");
+        smtp.check(section)?;
+        let key = |name: &str| format!("channels.{section}.smtp.{name}");
         let tls = || {
             tls::parameters(&smtp.host, smtp.ca_file.as_deref())
-                .with_context(|| format!("channels.{channel}.smtp"))
+                .with_context(|| format!("channels.{section}.smtp"))
         };
         let encryption = match smtp.tls {
             SmtpTls::None => Encryption::None,
@@ -149,7 +150,7 @@ impl Smtp {
             room: Semaphore::new(smtp.connections.min(settings.max_in_flight)),
             resting: Mutex::default(),
             clock,
-            standing: Standing::new(format!("channels.{channel}"), "smtp", settings),
+            standing: Standing::new(format!("channels.{section}"), "smtp", settings),
         };
         Ok(Self {
             desk: Arc::new(desk),

@@ -35,7 +35,7 @@ fn while_a_provider_is_down_nothing_moves_on_and_once_it_is_back_everything_goes
     let mut run = site.spawn(["run", "--drain"]);
     site.wait_until("the circuit to be open, and to be told", || {
         assert!(!run.has_ended(), "it has ended: {}", run.said());
-        let open = "sealpost_channel_circuit_open{channel=\"email\"} 1";
+        let open = "sealpost_channel_circuit_open{channel=\"email\",provider=\"primary\"} 1";
         run.said().contains("its circuit is open")
             && http_get(http, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 503"))
             && http_get(http, "/metrics").is_some_and(|answer| answer.contains(open))
@@ -73,7 +73,10 @@ fn a_circuit_opens_after_so_many_failures_and_holds_calls_back() {
     assert_eq!([desk.call(0), desk.call(1)], [refused.clone(), refused]);
     assert!(!desk.is_down());
     // the one that opens it is held back, too
-    assert_eq!([desk.call(2), desk.call(3)], [const { Answer::NotStarted }; 2]);
+    assert_eq!(
+        [desk.call(2), desk.call(3)],
+        [const { Answer::NotStarted }; 2]
+    );
     assert!(desk.is_down());
 }
 

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use sealpost_operators::gate::{
-    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, LATE_ANSWER, Output, Scope, Word,
+    Answer, CallId, ChannelRule, ChannelRules, Completion, Doubt, Effect, Gate, LATE_ANSWER, Line,
+    Output, Permit, Scope, Word,
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Outcome, Resolution, Resolve, RouteNotice, SendState, Standing,
-    State,
+    Action, Delivery, Dispatch, Outcome, Rank, Resolution, Resolve, RouteNotice, SendState,
+    Standing, State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Period, Sealed, Timestamp, Version, codec};
 
@@ -29,6 +30,8 @@ pub(crate) enum Sabotage {
     ForgetsState,
     CommitsWhatIsUnfinished,
     ProviderDoesNotDedupe,
+    CallsEitherProvider,
+    AsksEitherProvider,
 }
 
 /// What runs came across.
@@ -40,6 +43,10 @@ pub(crate) struct Seen {
     pub(crate) crashes: usize,
     pub(crate) repeated: u64,
     pub(crate) late_answers: usize,
+    /// Messages that the second provider took.
+    pub(crate) by_fallback: usize,
+    /// Calls of a key that the other provider had been called with before.
+    pub(crate) crossed: usize,
 }
 
 impl Seen {
@@ -50,6 +57,8 @@ impl Seen {
         self.crashes += other.crashes;
         self.repeated += other.repeated;
         self.late_answers += other.late_answers;
+        self.by_fallback += other.by_fallback;
+        self.crossed += other.crossed;
     }
 }
 
@@ -69,8 +78,9 @@ enum Route {
 }
 
 /// A call from its effect to its answer.
-struct Line {
+struct OnTheLine {
     id: CallId,
+    rank: Rank,
     deadline: Timestamp,
     start_at: Timestamp,
     started: Option<Started>,
@@ -86,7 +96,8 @@ struct Started {
 
 pub(crate) struct World {
     random: u64,
-    doubt: Doubt,
+    /// What each provider can promise; the second is there only if it can promise something.
+    doubts: [Option<Doubt>; 2],
     sabotage: Sabotage,
     /// Whether anything still goes wrong.
     stormy: bool,
@@ -104,11 +115,14 @@ pub(crate) struct World {
     out: Vec<Output>,
     effects: Vec<Effect>,
     completions: Vec<Completion>,
-    permits: [usize; Channel::ALL.len()],
-    lines: Vec<Line>,
-    questions: Vec<(Timestamp, CallId, Timestamp)>,
-    /// Who was sent what, and when: the provider's own book.
-    ledger: Vec<(CallId, Timestamp)>,
+    permits: BTreeMap<(Channel, Line), usize>,
+    lines: Vec<OnTheLine>,
+    questions: Vec<(Timestamp, CallId, Timestamp, Rank)>,
+    /// Who was sent what, when and by whom: the providers' own books.
+    ledger: Vec<(CallId, Timestamp, Rank)>,
+    /// Calls that began and that their provider has not said a clear no to.
+    in_doubt: Vec<(CallId, Rank)>,
+    begun: Vec<(CallId, Rank)>,
     called: Vec<CallId>,
     routes: BTreeMap<u64, (Version, Route)>,
     seen: Seen,
@@ -145,14 +159,23 @@ fn dispatch(id: u64, version: Version, channel: Channel) -> Dispatch {
 
 impl World {
     pub(crate) fn new(seed: u64, doubt: Doubt, sabotage: Sabotage) -> Self {
+        Self::with(seed, [Some(doubt), None], sabotage)
+    }
+
+    /// One in which every channel has two providers.
+    pub(crate) fn of_two(seed: u64, doubts: [Doubt; 2], sabotage: Sabotage) -> Self {
+        Self::with(seed, doubts.map(Some), sabotage)
+    }
+
+    fn with(seed: u64, doubts: [Option<Doubt>; 2], sabotage: Sabotage) -> Self {
         let mut world = Self {
             random: seed,
-            doubt,
+            doubts,
             sabotage,
             stormy: true,
             now: Timestamp::from_ms(1_000_000),
             process: 0,
-            gate: Self::gate(doubt),
+            gate: Self::gate(doubts),
             table: MapTable::default(),
             committed_table: MapTable::default(),
             log: Vec::new(),
@@ -164,10 +187,12 @@ impl World {
             out: Vec::new(),
             effects: Vec::new(),
             completions: Vec::new(),
-            permits: [0; Channel::ALL.len()],
+            permits: BTreeMap::new(),
             lines: Vec::new(),
             questions: Vec::new(),
             ledger: Vec::new(),
+            in_doubt: Vec::new(),
+            begun: Vec::new(),
             called: Vec::new(),
             routes: BTreeMap::new(),
             seen: Seen::default(),
@@ -183,14 +208,30 @@ impl World {
         world
     }
 
-    fn gate(doubt: Doubt) -> Gate {
-        let rule = ChannelRule {
-            start_within_ms: START_WITHIN_MS,
-            grace_ms: GRACE_MS,
-            doubt,
-            backoff_ms: 100,
-        };
-        Gate::new([rule; Channel::ALL.len()], 2)
+    fn gate(doubts: [Option<Doubt>; 2]) -> Gate {
+        let [primary, fallback] = doubts.map(|doubt| {
+            Some(ChannelRule {
+                start_within_ms: START_WITHIN_MS,
+                grace_ms: GRACE_MS,
+                doubt: doubt?,
+                backoff_ms: 100,
+            })
+        });
+        let rules = ChannelRules::from(primary.unwrap()).with_fallback(fallback);
+        Gate::new([rules; Channel::ALL.len()], 2)
+    }
+
+    fn doubt(&self, rank: Rank) -> Doubt {
+        self.doubts[rank.index()].unwrap()
+    }
+
+    /// Either, if there are two.
+    fn any_rank(&mut self) -> Rank {
+        if self.doubts[1].is_some() && self.one_in(2) {
+            Rank::Fallback
+        } else {
+            Rank::Primary
+        }
     }
 
     fn draw(&mut self, below: u64) -> u64 {
@@ -351,16 +392,21 @@ impl World {
     }
 
     fn grant(&mut self) {
-        for channel in ROUTE {
-            let asked = self.permits[channel.index()];
+        for (channel, line) in self.permits.keys().copied().collect::<Vec<_>>() {
+            let asked = self.permits[&(channel, line)];
             if asked > 0 {
                 let granted = if self.stormy {
                     1 + self.draw(asked as u64) as usize
                 } else {
                     asked
                 };
-                self.permits[channel.index()] -= granted;
-                self.completions.push(Completion::Permits(channel, granted));
+                let permit = match line {
+                    Line::Any => Permit::Any(self.any_rank()),
+                    Line::Only(rank) => Permit::Only(rank),
+                };
+                *self.permits.entry((channel, line)).or_default() -= granted;
+                self.completions
+                    .push(Completion::Permits(channel, permit, granted));
             }
         }
     }
@@ -387,7 +433,7 @@ impl World {
 
     fn restart(&mut self, death: Death) {
         self.seen.crashes += 1;
-        self.gate = Self::gate(self.doubt);
+        self.gate = Self::gate(self.doubts);
         self.table = if self.sabotage == Sabotage::ForgetsState {
             MapTable::default()
         } else {
@@ -401,18 +447,23 @@ impl World {
             self.process += 1;
             self.completions.clear();
             self.questions.clear();
-            self.permits = Default::default();
+            self.permits.clear();
         }
     }
 
     fn perform(&mut self) {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::AskPermits(channel, count) => self.permits[channel.index()] += count,
+                Effect::AskPermits(channel, line, count) => {
+                    *self.permits.entry((channel, line)).or_default() += count;
+                }
                 Effect::ReturnPermits(..) => {}
-                Effect::Call(dispatch, deadline) => {
+                Effect::Call(dispatch, deadline, mut rank) => {
                     let id = CallId::of(&dispatch);
                     self.called.push(id);
+                    if self.sabotage == Sabotage::CallsEitherProvider {
+                        rank = self.any_rank();
+                    }
                     let slow = if self.stormy && self.one_in(6) {
                         3 * START_WITHIN_MS
                     } else {
@@ -421,23 +472,28 @@ impl World {
                     let start_at = self
                         .now
                         .plus_ms(self.draw(slow.unsigned_abs()).cast_signed());
-                    self.lines.push(Line {
+                    self.lines.push(OnTheLine {
                         id,
+                        rank,
                         deadline,
                         start_at,
                         started: None,
                         process: self.process,
                     });
                 }
-                Effect::Ask(id, deadline) => {
-                    let may_be_taken = |line: &Line| {
+                Effect::Ask(id, deadline, mut rank) => {
+                    if self.sabotage == Sabotage::AsksEitherProvider {
+                        rank = self.any_rank();
+                    }
+                    let may_be_taken = |line: &OnTheLine| {
                         line.id == id && (line.started.is_some() || self.now < line.deadline)
                     };
                     if self.lines.iter().any(may_be_taken) {
                         self.violate(format!("asked for {id:?} while its call was on the line"));
                     }
                     let wait = self.ms(GRACE_MS / 2);
-                    self.questions.push((self.now.plus_ms(wait), id, deadline));
+                    self.questions
+                        .push((self.now.plus_ms(wait), id, deadline, rank));
                 }
             }
         }
@@ -447,7 +503,7 @@ impl World {
     fn pass(&mut self, ms: i64) {
         let until = self.now.plus_ms(ms);
         loop {
-            let due = |line: &Line| match &line.started {
+            let due = |line: &OnTheLine| match &line.started {
                 None => line.start_at,
                 Some(started) => started.take_at.unwrap_or(started.answer_at),
             };
@@ -472,8 +528,8 @@ impl World {
                 }
                 (_, Some((at, place))) if at <= until => {
                     self.now = self.now.max(at);
-                    let (_, id, deadline) = self.questions.swap_remove(place);
-                    self.answer_question(id, deadline);
+                    let (_, id, deadline, rank) = self.questions.swap_remove(place);
+                    self.answer_question(id, deadline, rank);
                 }
                 _ => break,
             }
@@ -482,8 +538,9 @@ impl World {
     }
 
     fn line_moves(&mut self, place: usize) {
-        let Line {
+        let OnTheLine {
             id,
+            rank,
             deadline,
             ref mut started,
             process,
@@ -503,29 +560,49 @@ impl World {
                 ..
             }) => {
                 *take = None;
-                self.take(id);
+                self.take(id, rank);
             }
             Some(_) => {
                 let Some(Started { answer, .. }) = self.lines.swap_remove(place).started else {
                     return;
                 };
+                if !matches!(answer, Answer::Accepted { .. } | Answer::NoAnswer(_)) {
+                    let place = self.in_doubt.iter().position(|it| *it == (id, rank));
+                    self.in_doubt.swap_remove(place.unwrap());
+                }
                 self.answered(id, deadline, answer, process);
             }
         }
     }
 
     fn start(&mut self, place: usize) {
-        let id = self.lines[place].id;
-        let same = |line: &Line| line.id.user_id == id.user_id && line.started.is_some();
+        let (id, rank) = (self.lines[place].id, self.lines[place].rank);
+        if self
+            .in_doubt
+            .iter()
+            .any(|(other, at)| *other == id && *at != rank)
+        {
+            self.violate(format!(
+                "{id:?} is in doubt, and the other provider is called"
+            ));
+        }
+        if self
+            .begun
+            .iter()
+            .any(|(other, at)| *other == id && *at != rank)
+        {
+            self.seen.crossed += 1;
+        }
+        self.in_doubt.push((id, rank));
+        self.begun.push((id, rank));
+        let same = |line: &OnTheLine| line.id.user_id == id.user_id && line.started.is_some();
         if self.lines.iter().any(same) {
             self.violate(format!("a call of {id:?} while another is on the line"));
         }
-        let dedupes = matches!(self.doubt, Doubt::Repeat { .. });
-        if self
-            .ledger
-            .iter()
-            .any(|(taken, _)| taken.user_id == id.user_id && (!dedupes || *taken != id))
-        {
+        let dedupes = matches!(self.doubt(rank), Doubt::Repeat { .. });
+        if self.ledger.iter().any(|(taken, _, by)| {
+            taken.user_id == id.user_id && (!dedupes || (*taken, *by) != (id, rank))
+        }) {
             self.violate(format!("a call of {id:?} although it was taken"));
         }
         let accepted = Answer::Accepted {
@@ -560,24 +637,24 @@ impl World {
     }
 
     /// The provider takes a message, or knows that it has it.
-    fn take(&mut self, id: CallId) {
-        if let Doubt::Repeat { window_ms } = self.doubt
+    fn take(&mut self, id: CallId, rank: Rank) {
+        if let Doubt::Repeat { window_ms } = self.doubt(rank)
             && self.sabotage != Sabotage::ProviderDoesNotDedupe
-            && self
-                .ledger
-                .iter()
-                .any(|(taken, at)| *taken == id && self.now <= at.plus_ms(window_ms))
+            && self.ledger.iter().any(|(taken, at, by)| {
+                (*taken, *by) == (id, rank) && self.now <= at.plus_ms(window_ms)
+            })
         {
             return;
         }
         if self
             .ledger
             .iter()
-            .any(|(taken, _)| taken.user_id == id.user_id)
+            .any(|(taken, ..)| taken.user_id == id.user_id)
         {
             self.violate(format!("{id:?} was taken, and something before it"));
         }
-        self.ledger.push((id, self.now));
+        self.seen.by_fallback += usize::from(rank == Rank::Fallback);
+        self.ledger.push((id, self.now, rank));
     }
 
     fn answered(&mut self, id: CallId, deadline: Timestamp, answer: Answer, process: usize) {
@@ -610,14 +687,21 @@ impl World {
         }
     }
 
-    fn answer_question(&mut self, id: CallId, deadline: Timestamp) {
+    fn answer_question(&mut self, id: CallId, deadline: Timestamp, rank: Rank) {
+        let known = |(taken, _, by): &(CallId, Timestamp, Rank)| (*taken, *by) == (id, rank);
         let word = if self.stormy && self.one_in(4) {
             Word::Unclear
-        } else if self.ledger.iter().any(|(taken, _)| *taken == id) {
+        } else if self.ledger.iter().any(known) {
             Word::Taken {
                 provider_message_id: None,
             }
         } else {
+            // a question of before says nothing of a call that has begun since
+            let on_the_line =
+                |line: &OnTheLine| (line.id, line.rank) == (id, rank) && line.started.is_some();
+            if !self.lines.iter().any(on_the_line) {
+                self.in_doubt.retain(|it| *it != (id, rank));
+            }
             Word::NotTaken
         };
         self.completions.push(Completion::Asked(id, deadline, word));
@@ -686,7 +770,7 @@ impl World {
                 let sent = self
                     .ledger
                     .iter()
-                    .any(|(taken, _)| taken.user_id == user(id));
+                    .any(|(taken, ..)| taken.user_id == user(id));
                 let resolution = if sent {
                     Resolution::Sent
                 } else {
@@ -753,17 +837,26 @@ impl World {
             let taken = self
                 .ledger
                 .iter()
-                .filter(|(taken, _)| taken.user_id == user(id))
+                .filter(|(taken, ..)| taken.user_id == user(id))
                 .count();
             let called = self.called.iter().any(|call| call.user_id == user(id));
-            let state = Self::state(&self.committed_table, id)
-                .and_then(|state| Some(state.kinds.first()?.state));
+            let state = Self::state(&self.committed_table, id);
+            // by whom it is in doubt
+            let unknown = state
+                .iter()
+                .flat_map(|state| &state.kinds)
+                .flat_map(|kind| &kind.calls)
+                .find(|call| call.outcome == Some(Outcome::Unknown))
+                .map(|call| call.provider);
+            let state = state.and_then(|state| Some(state.kinds.first()?.state));
             let route = self.routes[&id].1;
             let agrees = match state {
                 Some(State::Sent) => taken == 1 && route == Route::Sent,
                 Some(State::Failed) => taken == 0 && route == Route::Failed,
                 Some(State::Unknown) => {
-                    called && self.doubt != Doubt::Ask && matches!(route, Route::Unknown(_))
+                    called
+                        && unknown.is_some_and(|rank| self.doubt(rank) != Doubt::Ask)
+                        && matches!(route, Route::Unknown(_))
                 }
                 _ => false,
             };

@@ -117,6 +117,7 @@ impl RecordType {
         match self {
             Self::Subscriber => &[avsc!("older/subscriber-1")],
             Self::Command => &[avsc!("older/command-1")],
+            Self::SendState => &[avsc!("older/send_state-1")],
             _ => &[],
         }
     }
