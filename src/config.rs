@@ -8,9 +8,10 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use sealpost_operators::windows::{QuietHours, WindowRule};
 use sealpost_schemas::Channel;
-use sealpost_schemas::record::Policy;
+use sealpost_schemas::record::{Policy, Rank};
 use serde::{Deserialize, Deserializer};
 
+use crate::provider::Section;
 use crate::provider::http::secret::Secret;
 pub use crate::provider::http::settings::ProviderHttpConfig;
 pub use crate::provider::smtp::settings::{ProviderSmtpConfig, SmtpTls};
@@ -274,6 +275,10 @@ pub struct ChannelConfig {
     pub provider_grace_ms: i64,
     /// First wait before a call that was not accepted is repeated.
     pub backoff_ms: i64,
+    /// Calls in a row that a provider must not answer for its circuit to open; 0: it never does.
+    pub breaker_failures: u32,
+    /// How long an open circuit waits before it is tried for the first time; the wait doubles.
+    pub breaker_pause_ms: u64,
     /// Simulated: how long an answer takes.
     pub latency_ms: u64,
     /// Simulated: the share of messages that are refused, drawn from the message key.
@@ -290,6 +295,8 @@ pub struct ChannelConfig {
     pub receipts: Option<ReceiptsConfig>,
     /// `[channels.NAME.smtp]`
     pub smtp: Option<ProviderSmtpConfig>,
+    /// `[channels.NAME.fallback]`: who delivers while the first provider is not well.
+    pub fallback: Option<Box<ChannelConfig>>,
 }
 
 impl Default for ChannelConfig {
@@ -303,6 +310,8 @@ impl Default for ChannelConfig {
             start_within_ms: 2_000,
             provider_grace_ms: 3_000,
             backoff_ms: 500,
+            breaker_failures: 20,
+            breaker_pause_ms: 1_000,
             latency_ms: 0,
             failure_rate: 0.0,
             can_be_asked: true,
@@ -311,6 +320,70 @@ impl Default for ChannelConfig {
             http: None,
             receipts: None,
             smtp: None,
+            fallback: None,
+        }
+    }
+}
+
+impl ChannelConfig {
+    fn check(&self, section: Section) -> Result<()> {
+        if self.max_in_flight == 0 {
+            bail!("channels.{section}.max_in_flight must be at least 1");
+        }
+        if let Some(http) = &self.http {
+            http.check(section)?;
+        }
+        if let Some(smtp) = &self.smtp {
+            smtp.check(section)?;
+        }
+        if self.rate_per_second == Some(0) {
+            bail!(
+                "channels.{section}.rate_per_second must be at least 1; leave it out for no limit"
+            );
+        }
+        if !(0.0..=1.0).contains(&self.failure_rate) {
+            bail!("channels.{section}.failure_rate must be from 0 to 1");
+        }
+        if self.start_within_ms <= 0 || self.provider_grace_ms < 0 || self.backoff_ms <= 0 {
+            bail!(
+                "channels.{section}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
+            );
+        }
+        if !(1..=3_600_000).contains(&self.breaker_pause_ms) {
+            bail!("channels.{section}.breaker_pause_ms must be from 1 to 3600000");
+        }
+        Ok(())
+    }
+
+    /// What belongs to the channel is said once, of the channel.
+    fn check_fallback(&self, channel: Channel) -> Result<()> {
+        let section = Section {
+            channel,
+            rank: Rank::Fallback,
+        };
+        for (name, is_set) in [
+            ("kind", self.kind.is_some()),
+            ("size_max", self.size_max.is_some()),
+            ("receipts", self.receipts.is_some()),
+            ("fallback", self.fallback.is_some()),
+        ] {
+            if is_set {
+                bail!(
+                    "channels.{section}.{name} cannot be set: a fallback has a provider and its limits, and nothing else"
+                );
+            }
+        }
+        self.check(section)
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        let http = self.http.as_mut().map(|http| &mut http.ca_file);
+        let smtp = self.smtp.as_mut().map(|smtp| &mut smtp.ca_file);
+        for ca_file in http.into_iter().chain(smtp).flatten() {
+            *ca_file = folder.join(&*ca_file);
+        }
+        if let Some(fallback) = &mut self.fallback {
+            fallback.resolve_paths(folder);
         }
     }
 }
@@ -425,11 +498,7 @@ impl Config {
                 http.token_file = http.token_file.take().map(|tokens| folder.join(tokens));
             }
             for channel in config.channels.values_mut() {
-                let http = channel.http.as_mut().map(|http| &mut http.ca_file);
-                let smtp = channel.smtp.as_mut().map(|smtp| &mut smtp.ca_file);
-                for ca_file in http.into_iter().chain(smtp).flatten() {
-                    *ca_file = folder.join(&*ca_file);
-                }
+                channel.resolve_paths(folder);
             }
         }
         Ok(config)
@@ -476,35 +545,14 @@ impl Config {
             bail!("log.kafka.patience must be above 0");
         }
         for (channel, settings) in &self.channels {
-            if settings.max_in_flight == 0 {
-                bail!("channels.{channel}.max_in_flight must be at least 1");
-            }
-            if let Some(http) = &settings.http {
-                http.check(*channel)?;
-            }
+            settings.check(Section::from(*channel))?;
             crate::templates::check_limits(*channel, settings.kind, settings.size_max)
                 .map_err(anyhow::Error::msg)?;
             if let Some(receipts) = &settings.receipts {
                 receipts.check(*channel)?;
             }
-            if let Some(smtp) = &settings.smtp {
-                smtp.check(*channel)?;
-            }
-            if settings.rate_per_second == Some(0) {
-                bail!(
-                    "channels.{channel}.rate_per_second must be at least 1; leave it out for no limit"
-                );
-            }
-            if !(0.0..=1.0).contains(&settings.failure_rate) {
-                bail!("channels.{channel}.failure_rate must be from 0 to 1");
-            }
-            if settings.start_within_ms <= 0
-                || settings.provider_grace_ms < 0
-                || settings.backoff_ms <= 0
-            {
-                bail!(
-                    "channels.{channel}: start_within_ms and backoff_ms must be above 0, provider_grace_ms at least 0"
-                );
+            if let Some(fallback) = &settings.fallback {
+                fallback.check_fallback(*channel)?;
             }
         }
         if let Some(operator) = &self.operator

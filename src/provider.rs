@@ -7,19 +7,23 @@
 //!   [`Reply`] drops a second answer, and answers itself what its provider forgot.
 //! - The message key goes out with every call, and every repeat of a call carries the same one.
 
+mod circuit;
 pub mod http;
 pub mod ledger;
 mod parking;
 mod reply;
+mod section;
 pub mod simulated;
 pub mod smtp;
 mod standing;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
-use sealpost_operators::gate::{Answer, CallId, ChannelRule, Doubt, Word};
+use sealpost_operators::gate::{Answer, CallId, ChannelRule, ChannelRules, Doubt, Word};
+use sealpost_schemas::record::Rank;
 use sealpost_schemas::sealed::Plaintext;
 use sealpost_schemas::{Channel, MessageKey, Timestamp};
 
@@ -30,6 +34,7 @@ use crate::provider::simulated::{Simulated, Temper};
 use crate::provider::smtp::Smtp;
 
 pub use reply::Reply;
+pub use section::Section;
 
 /// Tells the time of day.
 pub type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -54,6 +59,24 @@ pub struct Message {
     pub html: Option<String>,
 }
 
+/// Whether a provider can be given calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// As many as there is room for.
+    Well,
+    /// None, but for one that tries it after so long.
+    Ailing(Ailment, Duration),
+}
+
+/// What is wrong with a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ailment {
+    /// It says that it is set up wrongly: it is parked.
+    Misconfigured,
+    /// It is not reached, or does not answer: its circuit is open.
+    Down,
+}
+
 /// Who delivers the messages of one channel.
 pub trait Provider: Send + Sync {
     /// A short name for logs and metrics.
@@ -67,6 +90,11 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Whether it can be given calls now. Calls that come all the same are held back.
+    fn condition(&self) -> Condition {
+        Condition::Well
+    }
+
     /// Begins these calls. Each ends in one answer, in any order and grouping, on any thread; a
     /// provider that needs no time may answer before this returns. The caller holds no lock.
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>);
@@ -76,10 +104,51 @@ pub trait Provider: Send + Sync {
     fn ask(&self, ids: Vec<CallId>, reply: Arc<Reply<Word>>);
 }
 
-/// The provider of each channel, by [`Channel::index`].
-pub type Providers = [Arc<dyn Provider>; Channel::ALL.len()];
+/// Who delivers the messages of a channel.
+#[derive(Clone)]
+pub struct ChannelProviders {
+    primary: Arc<dyn Provider>,
+    fallback: Option<Arc<dyn Provider>>,
+}
 
-/// Makes the provider of every channel. Nothing is connected to or written yet.
+impl From<Arc<dyn Provider>> for ChannelProviders {
+    fn from(primary: Arc<dyn Provider>) -> Self {
+        Self {
+            primary,
+            fallback: None,
+        }
+    }
+}
+
+impl ChannelProviders {
+    /// With a second one.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Option<Arc<dyn Provider>>) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// One of them, if it is there.
+    #[must_use]
+    pub const fn get(&self, rank: Rank) -> Option<&Arc<dyn Provider>> {
+        match rank {
+            Rank::Primary => Some(&self.primary),
+            Rank::Fallback => self.fallback.as_ref(),
+        }
+    }
+
+    /// What the gate goes by on their channel.
+    #[must_use]
+    pub fn rules(&self, settings: &ChannelConfig) -> ChannelRules {
+        let fallback = settings.fallback.as_deref().zip(self.fallback.as_deref());
+        ChannelRules::from(rule(settings, &*self.primary))
+            .with_fallback(fallback.map(|(settings, provider)| rule(settings, provider)))
+    }
+}
+
+/// The providers of each channel, by [`Channel::index`].
+pub type Providers = [ChannelProviders; Channel::ALL.len()];
+
+/// Makes the providers of every channel. Nothing is connected to or written yet.
 ///
 /// # Errors
 /// When a channel names a provider that this version does not have, or one whose settings cannot be
@@ -93,14 +162,23 @@ pub fn build(
     let mut providers = Vec::with_capacity(Channel::ALL.len());
     for channel in Channel::ALL {
         let settings = config.channel(channel);
-        providers.push(build_one(channel, &settings, data_dir, runtime, clock)?);
+        let make = |rank, settings: &ChannelConfig| {
+            let section = Section { channel, rank };
+            build_one(section, settings, data_dir, runtime, clock)
+        };
+        let primary = make(Rank::Primary, &settings)?;
+        let fallback = settings.fallback.as_deref();
+        let fallback = fallback
+            .map(|settings| make(Rank::Fallback, settings))
+            .transpose()?;
+        providers.push(ChannelProviders { primary, fallback });
     }
     Providers::try_from(providers)
         .map_err(|_| anyhow::anyhow!("a channel was left without a provider"))
 }
 
 fn build_one(
-    channel: Channel,
+    section: Section,
     settings: &ChannelConfig,
     data_dir: &Path,
     runtime: &tokio::runtime::Handle,
@@ -115,26 +193,25 @@ fn build_one(
     let clock = Arc::clone(clock);
     if settings.dedupes && settings.provider != ProviderKind::Http {
         tracing::warn!(
-            %channel,
+            channel = %section,
             "dedupes has no effect here: only a provider over http can collapse repeats of a key"
         );
     }
     Ok(match settings.provider {
         ProviderKind::Simulated => {
-            let ledger = Ledger::new(data_dir, channel);
+            let ledger = Ledger::new(data_dir, section);
             let temper = Temper::of(settings);
             Arc::new(Simulated::new(ledger, temper, runtime, clock))
         }
-        ProviderKind::Http => Arc::new(Http::new(channel, settings, runtime, clock, variable)?),
-        ProviderKind::Smtp => Arc::new(Smtp::new(channel, settings, runtime, clock, variable)?),
+        ProviderKind::Http => Arc::new(Http::new(section, settings, runtime, clock, variable)?),
+        ProviderKind::Smtp => Arc::new(Smtp::new(section, settings, runtime, clock, variable)?),
     })
 }
 
-/// What the gate goes by on a channel. An intent leaves at least the time in which two calls may
+/// What the gate goes by with a provider. An intent leaves at least the time in which two calls may
 /// begin, so that one can wait for its turn and for its commit. The grace is at least as long as a call of this provider
 /// can last, so that a doubt is never settled while the call may still be on the line.
-#[must_use]
-pub fn rule(settings: &ChannelConfig, provider: &dyn Provider) -> ChannelRule {
+fn rule(settings: &ChannelConfig, provider: &dyn Provider) -> ChannelRule {
     let call_ms_max = match settings.provider {
         ProviderKind::Simulated => settings.latency_ms,
         ProviderKind::Http => settings.http.as_ref().map_or(0, |http| http.timeout_ms),
@@ -222,6 +299,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_second_provider_is_built_of_its_own_section_and_refused_by_its_own_key() {
+        let with = |fallback| ChannelConfig {
+            fallback: Some(Box::new(fallback)),
+            ..ChannelConfig::default()
+        };
+        let refusal = built(with(ChannelConfig {
+            provider: ProviderKind::Http,
+            ..ChannelConfig::default()
+        }));
+        let line = format!("{:#}", refusal.err().unwrap());
+        assert!(
+            line.contains("needs [channels.sms.fallback.http]"),
+            "{line}"
+        );
+        let mute = ChannelConfig {
+            can_be_asked: false,
+            ..ChannelConfig::default()
+        };
+        let providers = built(with(mute.clone())).unwrap();
+        let providers = &providers[Channel::Sms.index()];
+        let doubt = |rank| providers.get(rank).unwrap().doubt();
+        assert_eq!(doubt(Rank::Primary), Doubt::Ask);
+        assert_eq!(doubt(Rank::Fallback), Doubt::Nothing);
+        let without = built(mute).unwrap();
+        assert!(without[Channel::Sms.index()].get(Rank::Fallback).is_none());
+    }
+
+    #[test]
+    fn a_section_is_written_as_it_is_read() {
+        let ledger = |rank| {
+            let channel = Channel::Sms;
+            Section { channel, rank }.to_string()
+        };
+        assert_eq!(ledger(Rank::Primary), "sms");
+        assert_eq!(ledger(Rank::Fallback), "sms.fallback");
+        for section in ["sms", "sms.fallback"] {
+            let read: Section = section.parse().unwrap();
+            assert_eq!(read.to_string(), section);
+        }
+        assert!("sms.fallback.fallback".parse::<Section>().is_err());
+    }
+
     #[cfg(not(feature = "https"))]
     #[test]
     fn a_build_without_tls_says_how_to_have_it() {
@@ -244,7 +364,9 @@ mod tests {
                 http: Some(http),
                 ..ChannelConfig::default()
             };
-            built(channel).unwrap()[Channel::Sms.index()].doubt()
+            built(channel).unwrap()[Channel::Sms.index()]
+                .primary
+                .doubt()
         };
         let status_url = Some("http://127.0.0.1/status/{key}");
         assert_eq!(doubt(false, None), Doubt::Nothing);
@@ -259,14 +381,14 @@ mod tests {
             ..ChannelConfig::default()
         })
         .unwrap();
-        assert_eq!(asked[Channel::Sms.index()].doubt(), Doubt::Ask);
+        assert_eq!(asked[Channel::Sms.index()].primary.doubt(), Doubt::Ask);
         let mute = ChannelConfig {
             dedupes: true,
             can_be_asked: false,
             ..ChannelConfig::default()
         };
         assert_eq!(
-            built(mute).unwrap()[Channel::Sms.index()].doubt(),
+            built(mute).unwrap()[Channel::Sms.index()].primary.doubt(),
             Doubt::Nothing
         );
     }
@@ -278,7 +400,7 @@ mod tests {
             start_within_ms: 100,
             ..ChannelConfig::default()
         };
-        let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()]);
+        let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()].primary);
         assert_eq!(rule(&slow, &*provider).start_within_ms, 2_000);
         assert_eq!(
             rule(
@@ -300,7 +422,7 @@ mod tests {
             provider_grace_ms: 3_000,
             ..ChannelConfig::default()
         };
-        let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()]);
+        let provider = Arc::clone(&built(slow.clone()).unwrap()[Channel::Sms.index()].primary);
         assert_eq!(rule(&slow, &*provider).grace_ms, 61_000);
         let quick = ChannelConfig {
             latency_ms: 5,

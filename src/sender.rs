@@ -8,6 +8,9 @@
 //! - Every call ends in one answer, to the shard that asked or, if nobody owns that here any more,
 //!   to the callback for receipts; its slot is free from then on (`sender/flow.rs`).
 //! - No lock is held while a provider, an inbox or the callback is called.
+//! - Of two providers, permits for messages that are clear are those of the first while it is well,
+//!   else those of the second if that is. Who is in doubt gets permits of the provider it is in
+//!   doubt with, and of no other. While a provider ails, one permit at a time tries it.
 
 mod flow;
 mod opening;
@@ -18,9 +21,9 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use sealpost_operators::gate::{Answer, CallId, Completion, Effect, Word};
+use sealpost_operators::gate::{Answer, CallId, Completion, Effect, Line, Permit, Word};
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_schemas::record::Dispatch;
+use sealpost_schemas::record::{Dispatch, Rank};
 use sealpost_schemas::{Channel, Timestamp};
 use sealpost_topology::processor::Processor;
 use sealpost_topology::types::Shard;
@@ -28,9 +31,9 @@ use sealpost_topology::worker::{Inbox, Performer};
 use tokio::runtime::Handle;
 
 use crate::config::{ChannelConfig, Config};
-use crate::provider::{Message, Providers, Reply, WallClock};
+use crate::provider::{Ailment, Condition, Message, Provider, Providers, Reply, WallClock};
 
-use flow::{Flow, Limits, Monotonic, Post};
+use flow::{Allowance, Asker, Flow, Grant, Limits, Monotonic, Post};
 use opening::Opening;
 pub use stats::{ANSWER_KINDS, ChannelSnapshot, LATENCY_MS_BUCKETS, SenderStats, WORD_KINDS};
 
@@ -86,18 +89,24 @@ pub struct Sender {
 
 /// A call with its permit, on its way to the provider.
 struct Outgoing {
+    rank: Rank,
     shard: Shard,
     post: Weak<dyn Post>,
     dispatch: Box<Dispatch>,
     deadline: Timestamp,
 }
 
-/// A channel's queue and its timer.
+/// A channel's queues, one for each provider, and their timer.
 struct Lane {
-    flow: Flow<Outgoing>,
+    flows: [Flow<Outgoing>; Rank::ALL.len()],
+    /// Where those stand in line who may go to any provider.
+    chosen: Rank,
     /// When the next tick is due that has a timer already.
     ticks_at: Option<Duration>,
 }
+
+/// How each of a channel's providers is; `None` where there is none.
+type Conditions = [Option<Condition>; Rank::ALL.len()];
 
 struct Office {
     lanes: [Mutex<Lane>; Channel::ALL.len()],
@@ -156,12 +165,16 @@ impl Sender {
         time: Timekeeping,
         receipts: Receipts,
     ) -> Self {
-        let limits = Channel::ALL.map(|channel| Limits::of(&config.channel(channel)));
+        let limits = Channel::ALL.map(|channel| {
+            let primary = config.channel(channel);
+            let fallback = primary.fallback.as_deref().unwrap_or(&primary);
+            [Limits::of(&primary), Limits::of(fallback)]
+        });
         Self::with_limits(limits, providers, ring, clock, time, receipts)
     }
 
     fn with_limits(
-        limits: [Limits; Channel::ALL.len()],
+        limits: [[Limits; Rank::ALL.len()]; Channel::ALL.len()],
         providers: Providers,
         ring: Arc<KeyRing>,
         clock: WallClock,
@@ -169,9 +182,10 @@ impl Sender {
         receipts: Receipts,
     ) -> Self {
         let Timekeeping { monotonic, later } = time;
-        let lane = |limits| {
+        let lane = |limits: [Limits; Rank::ALL.len()]| {
             Mutex::new(Lane {
-                flow: Flow::new(limits, monotonic.clone()),
+                flows: limits.map(|limits| Flow::new(limits, monotonic.clone())),
+                chosen: Rank::Primary,
                 ticks_at: None,
             })
         };
@@ -196,33 +210,59 @@ impl Sender {
         self.office.opening.fatal()
     }
 
-    /// A channel that is set up wrongly and therefore parked, and the reason; the first if there
+    /// A channel with a provider that is parked because it is set up wrongly; the first if there
     /// are several.
     #[must_use]
-    pub fn parked(&self) -> Option<(Channel, &'static str)> {
-        Channel::ALL
-            .into_iter()
-            .zip(&self.office.providers)
-            .find_map(|(channel, provider)| Some((channel, provider.parked()?)))
+    pub fn parked(&self) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| {
+            let mut ranks = Rank::ALL.into_iter();
+            ranks.any(|rank| self.is_parked(*channel, rank))
+        })
     }
 
-    /// Whether a channel is set up wrongly and therefore parked.
+    /// A channel that nothing is sent on now, since none of its providers is well; the first if
+    /// there are several.
     #[must_use]
-    pub fn is_parked(&self, channel: Channel) -> bool {
-        let provider = self.office.providers.get(channel.index());
+    pub fn down(&self) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| {
+            let conditions = self.office.conditions(*channel);
+            !conditions.contains(&Some(Condition::Well))
+        })
+    }
+
+    /// Whether a channel has this provider.
+    #[must_use]
+    pub fn has(&self, channel: Channel, rank: Rank) -> bool {
+        self.office.provider(channel, rank).is_some()
+    }
+
+    /// Whether the circuit of a channel's provider is open.
+    #[must_use]
+    pub fn is_circuit_open(&self, channel: Channel, rank: Rank) -> bool {
+        let provider = self.office.provider(channel, rank);
+        provider.is_some_and(|provider| {
+            matches!(provider.condition(), Condition::Ailing(Ailment::Down, _))
+        })
+    }
+
+    /// Whether a channel's provider is set up wrongly and therefore parked.
+    #[must_use]
+    pub fn is_parked(&self, channel: Channel, rank: Rank) -> bool {
+        let provider = self.office.provider(channel, rank);
         provider.is_some_and(|provider| provider.parked().is_some())
     }
 
-    /// A channel's counts and levels, for metrics.
+    /// Counts and levels of a channel's provider, for metrics.
     #[must_use]
-    pub fn snapshot(&self, channel: Channel) -> ChannelSnapshot {
-        let lane = self.office.lane(channel);
-        let (slots_taken, permits_waiting) = (lane.flow.taken(), lane.flow.waiting());
+    pub fn snapshot(&self, channel: Channel, rank: Rank) -> ChannelSnapshot {
+        let mut lane = self.office.lane(channel);
+        let flow = lane.flow(rank);
+        let (slots_taken, permits_waiting) = (flow.taken(), flow.waiting());
         drop(lane);
         ChannelSnapshot {
             slots_taken,
             permits_waiting,
-            ..self.office.stats.snapshot(channel)
+            ..self.office.stats.snapshot(channel, rank)
         }
     }
 
@@ -232,19 +272,21 @@ impl Sender {
         let mut jobs: [Jobs; Channel::ALL.len()] = Default::default();
         for effect in effects {
             let channel = match &effect {
-                Effect::AskPermits(channel, _) | Effect::ReturnPermits(channel, _) => *channel,
-                Effect::Call(dispatch, _) => dispatch.channel,
-                Effect::Ask(id, _) => id.channel,
+                Effect::AskPermits(channel, ..) | Effect::ReturnPermits(channel, ..) => *channel,
+                Effect::Call(dispatch, ..) => dispatch.channel,
+                Effect::Ask(id, ..) => id.channel,
             };
             let Some(jobs) = jobs.get_mut(channel.index()) else {
                 continue;
             };
             jobs.any = true;
             match effect {
-                Effect::AskPermits(_, permits) => jobs.asked += permits,
-                Effect::ReturnPermits(_, permits) => jobs.returned += permits,
-                Effect::Call(dispatch, deadline) => jobs.calls.push((dispatch, deadline)),
-                Effect::Ask(id, deadline) => jobs.questions.push((id, deadline)),
+                Effect::AskPermits(_, line, permits) => jobs.asked.push((line, permits)),
+                Effect::ReturnPermits(_, rank, permits) => jobs.returned.push((rank, permits)),
+                Effect::Call(dispatch, deadline, rank) => {
+                    jobs.calls.push((dispatch, deadline, rank));
+                }
+                Effect::Ask(id, deadline, rank) => jobs.questions.push((id, deadline, rank)),
             }
         }
         for (channel, jobs) in Channel::ALL
@@ -255,41 +297,56 @@ impl Sender {
             let mut unplaced = Vec::new();
             let due = {
                 let mut lane = office.lane(channel);
-                for (dispatch, deadline) in jobs.calls {
+                for (dispatch, deadline, rank) in jobs.calls {
                     let call = Outgoing {
+                        rank,
                         shard,
                         post: Weak::clone(post),
                         dispatch,
                         deadline,
                     };
-                    if let Err(call) = lane.flow.admit(shard, call) {
+                    if let Err(call) = lane.flow(rank).admit(shard, call) {
                         let id = CallId::of(&call.dispatch);
-                        unplaced.push((id, call.deadline, Answer::NotStarted));
+                        unplaced.push((rank, (id, call.deadline, Answer::NotStarted)));
                     }
                 }
                 // after the calls, which use their own permits first
-                lane.flow.give_back(shard, jobs.returned);
-                lane.flow.ask(shard, post, jobs.asked);
-                lane.flow.due()
+                for (rank, permits) in jobs.returned {
+                    lane.flow(rank).give_back(shard, permits);
+                }
+                for (line, permits) in jobs.asked {
+                    lane.ask(Asker { shard, line }, post, permits);
+                }
+                lane.due()
             };
-            if !unplaced.is_empty() {
-                office
-                    .stats
-                    .answered(channel, unplaced.iter().map(|(.., answer)| answer), None);
+            for (rank, unplaced) in unplaced {
+                let unplaced = vec![unplaced];
+                let answers = unplaced.iter().map(|(.., answer)| answer);
+                office.stats.answered(channel, rank, answers, None);
                 office.deliver(shard, post, unplaced);
             }
             office.begin(channel, due);
             office.grant(channel);
-            if !jobs.questions.is_empty() {
-                office.ask(channel, shard, post, jobs.questions);
+            for rank in Rank::ALL {
+                let questions: Vec<_> = jobs
+                    .questions
+                    .iter()
+                    .filter(|(.., of)| *of == rank)
+                    .map(|(id, deadline, _)| (*id, *deadline))
+                    .collect();
+                if !questions.is_empty() {
+                    office.ask(channel, rank, shard, post, questions);
+                }
             }
         }
     }
 
     fn orphan(&self, shard: Shard, completion: Completion) {
         match completion {
-            Completion::Permits(channel, permits) => {
-                self.office.lane(channel).flow.give_back(shard, permits);
+            Completion::Permits(channel, permit, permits) => {
+                let mut lane = self.office.lane(channel);
+                lane.flow(permit.rank()).give_back(shard, permits);
+                drop(lane);
                 self.office.grant(channel);
             }
             Completion::Answered(id, deadline, answer) => {
@@ -331,10 +388,10 @@ impl<P: Processor<Effect = Effect, Completion = Completion>> Performer<P> for Se
 #[derive(Default)]
 struct Jobs {
     any: bool,
-    asked: usize,
-    returned: usize,
-    calls: Vec<(Box<Dispatch>, Timestamp)>,
-    questions: Vec<(CallId, Timestamp)>,
+    asked: Vec<(Line, usize)>,
+    returned: Vec<(Rank, usize)>,
+    calls: Vec<(Box<Dispatch>, Timestamp, Rank)>,
+    questions: Vec<(CallId, Timestamp, Rank)>,
 }
 
 impl Office {
@@ -348,27 +405,37 @@ impl Office {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn provider(&self, channel: Channel, rank: Rank) -> Option<&Arc<dyn Provider>> {
+        self.providers.get(channel.index())?.get(rank)
+    }
+
+    fn conditions(&self, channel: Channel) -> Conditions {
+        Rank::ALL.map(|rank| Some(self.provider(channel, rank)?.condition()))
+    }
+
     /// Opens and hands over calls whose turn it is.
     fn begin(self: &Arc<Self>, channel: Channel, mut calls: Vec<Outgoing>) {
         // each shard's answers go back together
-        calls.sort_by_key(|call| call.shard);
+        calls.sort_by_key(|call| (call.rank, call.shard));
         let mut calls = calls.into_iter().peekable();
         while let Some(first) = calls.next() {
-            let (shard, post) = (first.shard, Weak::clone(&first.post));
+            let (rank, shard, post) = (first.rank, first.shard, Weak::clone(&first.post));
             let mut batch = vec![first];
             while batch.len() < CALL_BATCH
-                && let Some(call) =
-                    calls.next_if(|call| call.shard == shard && call.post.ptr_eq(&post))
+                && let Some(call) = calls.next_if(|call| {
+                    (call.rank, call.shard) == (rank, shard) && call.post.ptr_eq(&post)
+                })
             {
                 batch.push(call);
             }
-            self.begin_batch(channel, shard, post, batch);
+            self.begin_batch(channel, rank, shard, post, batch);
         }
     }
 
     fn begin_batch(
         self: &Arc<Self>,
         channel: Channel,
+        rank: Rank,
         shard: Shard,
         post: Weak<dyn Post>,
         batch: Vec<Outgoing>,
@@ -424,16 +491,15 @@ impl Office {
             );
         }
         if !not_begun.is_empty() {
-            self.finish(channel, shard, &post, not_begun, None);
+            self.finish(channel, rank, shard, &post, not_begun, None);
         }
         let Some(provider) = self
-            .providers
-            .get(channel.index())
+            .provider(channel, rank)
             .filter(|_| !messages.is_empty())
         else {
             return;
         };
-        self.stats.started(channel, messages.len());
+        self.stats.started(channel, rank, messages.len());
         let began = self.monotonic.read();
         let office = Arc::clone(self);
         let ids = messages.iter().map(|message| message.id).collect();
@@ -441,6 +507,7 @@ impl Office {
             let took = office.monotonic.read().saturating_sub(began);
             office.finish(
                 channel,
+                rank,
                 shard,
                 &post,
                 dated(&deadlines, answers),
@@ -454,16 +521,21 @@ impl Office {
     fn finish(
         self: &Arc<Self>,
         channel: Channel,
+        rank: Rank,
         shard: Shard,
         post: &Weak<dyn Post>,
         answers: Vec<Ended>,
         took: Option<Duration>,
     ) {
-        self.stats
-            .answered(channel, answers.iter().map(|(.., answer)| answer), took);
+        self.stats.answered(
+            channel,
+            rank,
+            answers.iter().map(|(.., answer)| answer),
+            took,
+        );
         let ended = answers.len();
         self.deliver(shard, post, answers);
-        self.lane(channel).flow.ended(ended);
+        self.lane(channel).flow(rank).ended(ended);
         self.grant(channel);
     }
 
@@ -495,11 +567,12 @@ impl Office {
     fn ask(
         self: &Arc<Self>,
         channel: Channel,
+        rank: Rank,
         shard: Shard,
         post: &Weak<dyn Post>,
         questions: Vec<(CallId, Timestamp)>,
     ) {
-        let Some(provider) = self.providers.get(channel.index()) else {
+        let Some(provider) = self.provider(channel, rank) else {
             return;
         };
         let (office, post) = (Arc::clone(self), Weak::clone(post));
@@ -511,7 +584,7 @@ impl Office {
             move |words: Vec<(CallId, Word)>| {
                 office
                     .stats
-                    .asked(channel, words.iter().map(|(_, word)| word));
+                    .asked(channel, rank, words.iter().map(|(_, word)| word));
                 // a word that nobody hears is asked for again by the shard's new owner
                 if let Some(post) = post.upgrade() {
                     post.post(
@@ -530,15 +603,20 @@ impl Office {
 
     /// Gives out permits, and sees to it that somebody comes back when the next thing is due.
     fn grant(self: &Arc<Self>, channel: Channel) {
+        let conditions = self.conditions(channel);
         let (grants, timer) = {
             let mut lane = self.lane(channel);
-            let grants = lane.flow.grants();
-            (grants, lane.timer(self.monotonic.read()))
+            let grants = lane.grants(conditions);
+            (grants, lane.timer(self.monotonic.read(), conditions))
         };
-        for grant in grants {
+        for (rank, grant) in grants {
+            let permit = match grant.line {
+                Line::Any => Permit::Any(rank),
+                Line::Only(rank) => Permit::Only(rank),
+            };
             grant.post.post(vec![(
                 grant.shard,
-                Completion::Permits(channel, grant.permits),
+                Completion::Permits(channel, permit, grant.permits),
             )]);
         }
         if let Some((at, wait)) = timer {
@@ -563,7 +641,7 @@ impl Office {
                 return;
             }
             lane.ticks_at = None;
-            lane.flow.due()
+            lane.due()
         };
         self.begin(channel, due);
         self.grant(channel);
@@ -582,9 +660,76 @@ fn dated<T>(
 }
 
 impl Lane {
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "a rank's index is below their number"
+    )]
+    const fn flow(&mut self, rank: Rank) -> &mut Flow<Outgoing> {
+        &mut self.flows[rank.index()]
+    }
+
+    fn ask(&mut self, asker: Asker, post: &Weak<dyn Post>, permits: usize) {
+        let rank = match asker.line {
+            Line::Any => self.chosen,
+            Line::Only(rank) => rank,
+        };
+        self.flow(rank).ask(asker, post, permits);
+    }
+
+    fn due(&mut self) -> Vec<Outgoing> {
+        self.flows.iter_mut().flat_map(Flow::due).collect()
+    }
+
+    /// Gives out what there is room for, each with whose permits they are.
+    fn grants(&mut self, conditions: Conditions) -> Vec<(Rank, Grant)> {
+        let [primary, fallback] = conditions;
+        let is_well = |condition| condition == Some(Condition::Well);
+        let (chosen, other) = if is_well(fallback) && !is_well(primary) {
+            (Rank::Fallback, Rank::Primary)
+        } else {
+            (Rank::Primary, Rank::Fallback)
+        };
+        self.chosen = chosen;
+        for (asker, post, permits) in self.flow(other).withdraw() {
+            self.flow(chosen).ask(asker, &post, permits);
+        }
+        for (flow, condition) in self.flows.iter_mut().zip(conditions) {
+            flow.allow(match condition {
+                Some(Condition::Well) => Allowance::All,
+                Some(Condition::Ailing(_, Duration::ZERO)) => Allowance::One,
+                Some(Condition::Ailing(..)) | None => Allowance::Nothing,
+            });
+        }
+        // one of those who may go anywhere tries the provider that is not chosen, if it ails
+        if self.flow(other).may_be_tried()
+            && let Some((asker, post)) = self.flow(chosen).lend()
+        {
+            self.flow(other).ask(asker, &post, 1);
+        }
+        let mut grants = Vec::new();
+        for rank in [other, chosen] {
+            grants.extend(self.flow(rank).grants().into_iter().map(|it| (rank, it)));
+        }
+        grants
+    }
+
     /// When the next tick is due, and how long that is from now, if it has no timer yet.
-    fn timer(&mut self, now: Duration) -> Option<(Duration, Duration)> {
-        let wait = self.flow.wait()?;
+    fn timer(&mut self, now: Duration, conditions: Conditions) -> Option<(Duration, Duration)> {
+        let is_wanted = self.flows.iter().any(Flow::is_wanted);
+        let tries = conditions
+            .into_iter()
+            .filter_map(|condition| match condition {
+                Some(Condition::Ailing(_, try_in)) if is_wanted && !try_in.is_zero() => {
+                    Some(try_in)
+                }
+                _ => None,
+            });
+        let wait = self
+            .flows
+            .iter()
+            .filter_map(Flow::wait)
+            .chain(tries)
+            .min()?;
         let at = now + wait;
         if self.ticks_at.is_some_and(|ticks_at| ticks_at <= at) {
             return None;

@@ -16,7 +16,7 @@ use sealpost::door::{Door, Row, inspect};
 use sealpost::seed;
 use sealpost_benchmarks::{MapTable, Rows};
 use sealpost_operators::gate::{
-    self, Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate,
+    self, Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Permit,
 };
 use sealpost_operators::mask::{mask_email, mask_name, mask_phone};
 use sealpost_operators::rating::{RatingInput, rate};
@@ -29,7 +29,7 @@ use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::codec::{self, Encoder};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{
-    Action, Close, Command, Dispatch, Policy, Statement, Subscriber, Usage, UsageTotals,
+    Action, Close, Command, Dispatch, Policy, Rank, Statement, Subscriber, Usage, UsageTotals,
 };
 use sealpost_schemas::sealed::Purpose;
 use sealpost_schemas::{Channel, Period, Timestamp, UserId};
@@ -120,6 +120,7 @@ fn close_command() -> Command {
             templates,
             policy: policy(),
             time_zone: "Asia/Seoul".to_owned(),
+            not_before: None,
         }),
         by: None,
     }
@@ -244,11 +245,13 @@ fn send(dispatches: Vec<Dispatch>) -> usize {
         doubt: Doubt::Ask,
         backoff_ms: 100,
     };
-    let mut gate = Gate::new([rule; Channel::ALL.len()], usize::MAX);
+    let mut gate = Gate::new([rule.into(); Channel::ALL.len()], usize::MAX);
+    let mut holds = MapTable::default();
     let (mut states, mut out, mut effects) = (MapTable::default(), Vec::new(), Vec::new());
     let mut pending = Vec::new();
     let mut scope = gate::Scope {
         table: &mut states,
+        holds: &mut holds,
         out: &mut out,
         effects: &mut effects,
         now: NOW,
@@ -260,8 +263,10 @@ fn send(dispatches: Vec<Dispatch>) -> usize {
     pending.append(scope.effects);
     while let Some(effect) = pending.pop() {
         let completion = match effect {
-            Effect::AskPermits(channel, count) => Completion::Permits(channel, count),
-            Effect::Call(dispatch, deadline_at) => {
+            Effect::AskPermits(channel, _, count) => {
+                Completion::Permits(channel, Permit::Any(Rank::Primary), count)
+            }
+            Effect::Call(dispatch, deadline_at, _) => {
                 let taken = Answer::Accepted {
                     provider_message_id: None,
                 };

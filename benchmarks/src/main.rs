@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use sealpost::door::{Door, Row, inspect};
 use sealpost_benchmarks::{MapTable, Rows};
 use sealpost_operators::gate::{
-    self, Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate,
+    self, Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Permit,
 };
 use sealpost_operators::render::TemplateSet;
 use sealpost_operators::route::{self, Router, TemplateCache};
@@ -24,7 +24,7 @@ use sealpost_schemas::catalog::Catalog;
 use sealpost_schemas::codec::{self, Encoder, Record};
 use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{
-    Action, Close, Command, Delivery, Dispatch, Policy, Statement, Subscriber, Usage,
+    Action, Close, Command, Delivery, Dispatch, Policy, Rank, Statement, Subscriber, Usage,
 };
 use sealpost_schemas::sealed::Purpose;
 use sealpost_schemas::{Channel, Period, Timestamp};
@@ -280,8 +280,10 @@ fn send(
     while !effects.is_empty() {
         for effect in std::mem::take(&mut effects) {
             let completion = match effect {
-                Effect::AskPermits(channel, count) => Completion::Permits(channel, count),
-                Effect::Call(dispatch, deadline_at) => {
+                Effect::AskPermits(channel, _, count) => {
+                    Completion::Permits(channel, Permit::Any(Rank::Primary), count)
+                }
+                Effect::Call(dispatch, deadline_at, _) => {
                     let id = CallId::of(&dispatch);
                     let purpose = Purpose::destination(dispatch.channel);
                     ring.open(purpose, dispatch.user_id, &dispatch.destination)?;

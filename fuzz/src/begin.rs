@@ -143,6 +143,7 @@ fn records(ring: &KeyRing) -> Vec<Vec<u8>> {
         provider_message_id: None,
         body_digest: Digest::of(b"body"),
         updated_at: at,
+        provider: sealpost_schemas::record::Rank::Fallback,
     };
     let state = SendState {
         user_id,

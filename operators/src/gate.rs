@@ -17,13 +17,19 @@
 //!   first unfinished one is done.
 //! - Where a channel of a period is held, nothing begins: what has no intent goes back to its
 //!   route. What has one is carried to its end, for its call may be out already.
-//! - A call in doubt is settled as its provider allows, never moved to another channel, and
-//!   never made again blindly. A repeat that was not accepted, or refused, says nothing of the
+//! - A call in doubt is settled as its provider allows, never moved to another channel or to the
+//!   channel's other provider, and never made again blindly. A repeat that was not accepted, or refused, says nothing of the
 //!   call in doubt before it.
 //!
 //! # What the state says of a call without an outcome
 //! `sending`: it may be on the line. Any other state: it is known to be off the line and not taken,
 //! and waits for its repeat. A reason on it: an earlier call of its key is in doubt.
+//!
+//! # Two providers
+//! A channel may have a second provider. Which one is called is said by the permit at hand, and
+//! written into the intent. What is clear may be called by a permit of either; what is in doubt
+//! stands in line for permits of the provider that its intent names, whatever its health. Only a
+//! word of that provider that it did not accept the call, or that no call began, makes it clear.
 //!
 //! # What is asked of the world
 //! A call has ended when its deadline and the channel's grace have passed. Its answer may come later
@@ -33,7 +39,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use sealpost_schemas::record::{
-    Action, Call, Command, Delivery, Dispatch, KindState, Outcome, Resolution, Returned,
+    Action, Call, Command, Delivery, Dispatch, KindState, Outcome, Rank, Resolution, Returned,
     RouteNotice, SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Kind, MessageKey, Period, Timestamp, UserId, Version, codec};
@@ -61,6 +67,98 @@ pub struct ChannelRule {
     pub backoff_ms: i64,
 }
 
+/// The rules of a channel's providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelRules {
+    primary: ChannelRule,
+    fallback: Option<ChannelRule>,
+}
+
+impl From<ChannelRule> for ChannelRules {
+    fn from(primary: ChannelRule) -> Self {
+        Self {
+            primary,
+            fallback: None,
+        }
+    }
+}
+
+impl ChannelRules {
+    /// With a second provider.
+    #[must_use]
+    pub const fn with_fallback(self, fallback: Option<ChannelRule>) -> Self {
+        Self { fallback, ..self }
+    }
+
+    /// The rule of one of them. Of one that is there no more, nothing can be learned.
+    const fn of(&self, rank: Rank) -> ChannelRule {
+        match (rank, self.fallback) {
+            (Rank::Primary, _) => self.primary,
+            (Rank::Fallback, Some(rule)) => rule,
+            (Rank::Fallback, None) => ChannelRule {
+                doubt: Doubt::Nothing,
+                ..self.primary
+            },
+        }
+    }
+}
+
+/// Whose permit a message stands in line for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Line {
+    /// That of whichever provider is well.
+    Any,
+    /// That of this one: an earlier call of it is in doubt there.
+    Only(Rank),
+}
+
+impl Line {
+    /// How many there are.
+    const COUNT: usize = 3;
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Only(Rank::Primary) => 1,
+            Self::Only(Rank::Fallback) => 2,
+        }
+    }
+
+    const ALL: [Self; Self::COUNT] = [
+        Self::Any,
+        Self::Only(Rank::Primary),
+        Self::Only(Rank::Fallback),
+    ];
+}
+
+/// A permit to call a provider, for one of those who stand in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permit {
+    /// This one, for a message that any may be called for.
+    Any(Rank),
+    /// This one, for a message that is in doubt there.
+    Only(Rank),
+}
+
+impl Permit {
+    /// For whom it is.
+    #[must_use]
+    pub const fn line(self) -> Line {
+        match self {
+            Self::Any(_) => Line::Any,
+            Self::Only(rank) => Line::Only(rank),
+        }
+    }
+
+    /// Which provider may be called.
+    #[must_use]
+    pub const fn rank(self) -> Rank {
+        match self {
+            Self::Any(rank) | Self::Only(rank) => rank,
+        }
+    }
+}
+
 /// What can be done about a call in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
@@ -79,13 +177,13 @@ pub enum Doubt {
 #[derive(Debug)]
 pub enum Effect {
     /// Permits for so many calls, as rate and room allow.
-    AskPermits(Channel, usize),
-    /// Permits that were not used.
-    ReturnPermits(Channel, usize),
-    /// One call, unless the deadline has passed.
-    Call(Box<Dispatch>, Timestamp),
-    /// The provider's word on the call with this deadline.
-    Ask(CallId, Timestamp),
+    AskPermits(Channel, Line, usize),
+    /// Permits of this provider that were not used.
+    ReturnPermits(Channel, Rank, usize),
+    /// One call of this provider, unless the deadline has passed.
+    Call(Box<Dispatch>, Timestamp, Rank),
+    /// This provider's word on the call with this deadline.
+    Ask(CallId, Timestamp, Rank),
 }
 
 /// Which call.
@@ -133,7 +231,7 @@ impl CallId {
 #[derive(Debug, Clone)]
 pub enum Completion {
     /// Permits for so many calls.
-    Permits(Channel, usize),
+    Permits(Channel, Permit, usize),
     /// How the call with this deadline went: the deadline tells the calls of a key apart.
     Answered(CallId, Timestamp, Answer),
     /// What the provider says of the call with this deadline.
@@ -159,7 +257,7 @@ pub enum Answer {
     },
     /// No answer, or none that can be read: it may or may not have been taken.
     NoAnswer(&'static str),
-    /// The deadline had passed: no call was started.
+    /// No call was started: its deadline had passed, or the provider is down.
     NotStarted,
     /// The channel is set up wrongly: nothing was taken, and nothing may move on because of it.
     Misconfigured(&'static str),
@@ -249,6 +347,17 @@ struct Tracked {
     dispatch: Box<Dispatch>,
     stage: Stage,
     certainty: Certainty,
+    /// Which provider its last intent names.
+    rank: Rank,
+}
+
+impl Tracked {
+    const fn line(&self) -> Line {
+        match self.certainty {
+            Certainty::Clear => Line::Any,
+            Certainty::Denied | Certainty::Doubt => Line::Only(self.rank),
+        }
+    }
 }
 
 /// Whether a call of a dispatch may have been taken although nobody has said so.
@@ -256,18 +365,21 @@ struct Tracked {
 enum Certainty {
     /// None was.
     Clear,
+    /// One may have been, and its provider says that it has no such key: the same one is called
+    /// again, and no other before it says that it does not accept it.
+    Denied,
     /// One may have been.
     Doubt,
 }
 
 /// The operator, for one shard.
 pub struct Gate {
-    rules: [ChannelRule; Channel::ALL.len()],
+    rules: [ChannelRules; Channel::ALL.len()],
     window: usize,
     tracked: HashMap<CallId, Tracked>,
     unfinished: BTreeSet<u64>,
-    waiting: [VecDeque<CallId>; Channel::ALL.len()],
-    asked: [usize; Channel::ALL.len()],
+    waiting: [[VecDeque<CallId>; Line::COUNT]; Channel::ALL.len()],
+    asked: [[usize; Line::COUNT]; Channel::ALL.len()],
     timers: BTreeSet<(Timestamp, u64, CallId)>,
     calling: usize,
     holds: Holds,
@@ -285,9 +397,9 @@ fn state_key(user: UserId, period: Period) -> String {
 impl Gate {
     /// An operator that has at most `window` dispatches unfinished.
     #[must_use]
-    pub fn new(rules: [ChannelRule; Channel::ALL.len()], window: usize) -> Self {
+    pub fn new(rules: [impl Into<ChannelRules>; Channel::ALL.len()], window: usize) -> Self {
         Self {
-            rules,
+            rules: rules.map(Into::into),
             window: window.max(1),
             tracked: HashMap::new(),
             unfinished: BTreeSet::new(),
@@ -386,22 +498,27 @@ impl Gate {
                 scope.out.push(Output::Delivery(Box::new(delivery)));
                 return Ok(());
             }
-            Some(Call { outcome: None, .. }) if kind.state != State::Sending => {
+            Some(Call {
+                outcome: None,
+                provider,
+                ..
+            }) if kind.state != State::Sending => {
                 // it was not taken, and waited for its repeat
-                self.track(offset, dispatch, id, Stage::Waiting);
+                self.track(offset, dispatch, id, Stage::Waiting, *provider);
                 return Ok(());
             }
             Some(Call {
                 outcome: None,
                 deadline_at,
+                provider,
                 ..
             }) => {
                 // an intent of an earlier incarnation, whose call may be on the line
-                let rule = self.rule(id.channel);
+                let rule = self.rule(id.channel, *provider);
                 let settled_at = deadline_at.plus_ms(rule.grace_ms);
                 let stage = Stage::Resting(settled_at, Then::Settle);
                 self.counts.doubts += 1;
-                self.track(offset, dispatch, id, stage);
+                self.track(offset, dispatch, id, stage, *provider);
                 return Ok(());
             }
             Some(_) => {
@@ -420,7 +537,7 @@ impl Gate {
             self.give_back(id, scope);
             return Ok(());
         }
-        self.track(offset, dispatch, id, Stage::Waiting);
+        self.track(offset, dispatch, id, Stage::Waiting, Rank::default());
         Ok(())
     }
 
@@ -485,7 +602,8 @@ impl Gate {
         let late_answer = receipt.reason.as_deref() == Some(LATE_ANSWER);
         if receipt.outcome != Outcome::Sent
             && (self.called_since(id, receipt.updated_at, scope)?
-                || late_answer && doubted(&mut self.decoder, id, scope)?)
+                || late_answer && doubted(&mut self.decoder, id, scope)?
+                || !late_answer && self.is_with_fallback(id, scope)?)
         {
             self.counts.dropped += 1;
             return Ok(());
@@ -521,8 +639,26 @@ impl Gate {
             .calls
             .iter()
             .find(|call| (call.version, call.channel) == (id.version, id.channel));
-        let start_within_ms = self.rule(id.channel).start_within_ms;
-        Ok(call.is_some_and(|call| at < call.deadline_at.plus_ms(-start_within_ms)))
+        Ok(call.is_some_and(|call| {
+            let start_within_ms = self.rule(id.channel, call.provider).start_within_ms;
+            at < call.deadline_at.plus_ms(-start_within_ms)
+        }))
+    }
+
+    /// Whether the last intent of a key names the second provider. Receipts are those of the
+    /// first: that it did not take a message says nothing of the other.
+    fn is_with_fallback(
+        &mut self,
+        id: CallId,
+        scope: &mut Scope<'_>,
+    ) -> Result<bool, OperatorError> {
+        let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
+        let kind = kind_state(&mut state, id.kind, scope.now);
+        Ok(kind
+            .calls
+            .iter()
+            .find(|call| (call.version, call.channel) == (id.version, id.channel))
+            .is_some_and(|call| call.provider == Rank::Fallback))
     }
 
     /// One command.
@@ -618,7 +754,9 @@ impl Gate {
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
         match completion {
-            Completion::Permits(channel, count) => self.on_permits(channel, count, scope),
+            Completion::Permits(channel, permit, count) => {
+                self.on_permits(channel, permit, count, scope)
+            }
             Completion::Answered(id, deadline_at, answer) => {
                 self.on_answer(id, deadline_at, answer, scope)
             }
@@ -665,25 +803,40 @@ impl Gate {
             ) else {
                 continue;
             };
-            if waiting.len() > *asked {
-                scope
-                    .effects
-                    .push(Effect::AskPermits(channel, waiting.len() - *asked));
-                *asked = waiting.len();
+            for ((line, waiting), asked) in Line::ALL.into_iter().zip(waiting).zip(asked) {
+                if waiting.len() > *asked {
+                    let more = waiting.len() - *asked;
+                    scope.effects.push(Effect::AskPermits(channel, line, more));
+                    *asked = waiting.len();
+                }
             }
         }
         Ok(self.timers.first().is_some_and(|(at, ..)| *at <= scope.now))
     }
 
-    fn rule(&self, channel: Channel) -> ChannelRule {
+    fn rule(&self, channel: Channel, rank: Rank) -> ChannelRule {
         #[allow(
             clippy::indexing_slicing,
             reason = "a channel's index is below their number"
         )]
-        self.rules[channel.index()]
+        self.rules[channel.index()].of(rank)
     }
 
-    fn track(&mut self, offset: u64, dispatch: Dispatch, id: CallId, stage: Stage) {
+    fn has_fallback(&self, channel: Channel) -> bool {
+        let rules = self.rules.get(channel.index());
+        rules.is_some_and(|rules| rules.fallback.is_some())
+    }
+
+    /// The rule of the provider that the last intent of a dispatch names.
+    fn rule_of(&self, id: CallId) -> ChannelRule {
+        let tracked = self.tracked.get(&id);
+        self.rule(
+            id.channel,
+            tracked.map_or_else(Rank::default, |tracked| tracked.rank),
+        )
+    }
+
+    fn track(&mut self, offset: u64, dispatch: Dispatch, id: CallId, stage: Stage, rank: Rank) {
         if let Stage::Resting(at, _) = stage {
             self.timers.insert((at, offset, id));
         }
@@ -701,6 +854,7 @@ impl Gate {
                 dispatch: Box::new(dispatch),
                 stage,
                 certainty,
+                rank,
             },
         );
         if waits {
@@ -709,10 +863,16 @@ impl Gate {
     }
 
     fn line_up(&mut self, id: CallId) {
-        if let Some(tracked) = self.tracked.get_mut(&id) {
-            tracked.stage = Stage::Waiting;
-        }
-        if let Some(waiting) = self.waiting.get_mut(id.channel.index()) {
+        let Some(tracked) = self.tracked.get_mut(&id) else {
+            return;
+        };
+        tracked.stage = Stage::Waiting;
+        let line = tracked.line().index();
+        if let Some(waiting) = self
+            .waiting
+            .get_mut(id.channel.index())
+            .and_then(|lines| lines.get_mut(line))
+        {
             waiting.push_back(id);
         }
     }
@@ -751,33 +911,31 @@ impl Gate {
     fn on_permits(
         &mut self,
         channel: Channel,
+        permit: Permit,
         count: usize,
         scope: &mut Scope<'_>,
     ) -> Result<(), OperatorError> {
-        let mut left = count;
-        if let Some(asked) = self.asked.get_mut(channel.index()) {
+        let (mut left, line, rank) = (count, permit.line(), permit.rank());
+        let asked = self.asked.get_mut(channel.index());
+        if let Some(asked) = asked.and_then(|lines| lines.get_mut(line.index())) {
             *asked = asked.saturating_sub(count);
         }
+        let rule = self.rule(channel, rank);
         while left > 0
             && let Some(id) = self
                 .waiting
                 .get_mut(channel.index())
+                .and_then(|lines| lines.get_mut(line.index()))
                 .and_then(VecDeque::pop_front)
         {
-            let Some(tracked) = self
-                .tracked
-                .get_mut(&id)
-                .filter(|tracked| matches!(tracked.stage, Stage::Waiting))
-            else {
+            let Some(tracked) = self.tracked.get_mut(&id).filter(|tracked| {
+                matches!(tracked.stage, Stage::Waiting) && tracked.line() == line
+            }) else {
                 continue;
             };
             let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
             let kind = kind_state(&mut state, id.kind, scope.now);
-            let rule = self.rules.get(channel.index()).copied();
-            let deadline_at = scope
-                .now
-                .plus_ms(rule.map_or(0, |rule| rule.start_within_ms));
-            let grace_ms = rule.map_or(0, |rule| rule.grace_ms);
+            let deadline_at = scope.now.plus_ms(rule.start_within_ms);
             // the gate may have shut while this one stood in line
             let open_elsewhere = kind.calls.iter().any(|call| {
                 call.outcome.is_none() && (call.version, call.channel) != (id.version, id.channel)
@@ -799,11 +957,20 @@ impl Gate {
                 continue;
             }
             let doubt = tracked.certainty == Certainty::Doubt;
+            if mine
+                .and_then(|place| kind.calls.get(place))
+                .is_some_and(|call| tracked.certainty != Certainty::Clear && call.provider != rank)
+            {
+                return Err(OperatorError::Stop(
+                    "a message in doubt was about to go to another provider: this is a bug"
+                        .to_owned(),
+                ));
+            }
             match mine.and_then(|place| kind.calls.get_mut(place)) {
                 Some(call)
                     if doubt
-                        && let Some(Doubt::Repeat { window_ms }) = rule.map(|rule| rule.doubt)
-                        && deadline_at.plus_ms(grace_ms)
+                        && let Doubt::Repeat { window_ms } = rule.doubt
+                        && deadline_at.plus_ms(rule.grace_ms)
                             > call.first_intent_at.plus_ms(window_ms) =>
                 {
                     // it stood in line too long for the provider to know the key again
@@ -825,6 +992,7 @@ impl Gate {
                     }
                     call.deadline_at = deadline_at;
                     call.updated_at = scope.now;
+                    call.provider = rank;
                 }
                 None => kind.calls.push(Call {
                     version: id.version,
@@ -837,6 +1005,7 @@ impl Gate {
                     provider_message_id: None,
                     body_digest: tracked.dispatch.body_digest,
                     updated_at: scope.now,
+                    provider: rank,
                 }),
             }
             kind.state = State::Sending;
@@ -845,15 +1014,18 @@ impl Gate {
             kind.reason = None;
             kind.updated_at = scope.now;
             tracked.stage = Stage::Calling;
+            tracked.rank = rank;
             let message = tracked.dispatch.clone();
             self.store(&state, scope.table)?;
             self.calling += 1;
             self.counts.intents += 1;
             left -= 1;
-            scope.effects.push(Effect::Call(message, deadline_at));
+            scope.effects.push(Effect::Call(message, deadline_at, rank));
         }
         if left > 0 {
-            scope.effects.push(Effect::ReturnPermits(channel, left));
+            scope
+                .effects
+                .push(Effect::ReturnPermits(channel, rank, left));
         }
         Ok(())
     }
@@ -927,7 +1099,7 @@ impl Gate {
                         scope,
                     );
                 }
-                let backoff = backoff_ms(&self.rule(id.channel), attempts, id.message_key());
+                let backoff = backoff_ms(&self.rule_of(id), attempts, id.message_key());
                 let wait = retry_after_ms.map_or(backoff, |at_least| at_least.max(backoff));
                 self.rest_for_repeat(id, scope.now.plus_ms(wait), certainty);
                 Ok(())
@@ -940,13 +1112,15 @@ impl Gate {
                 Ok(())
             }
             Answer::Misconfigured(_) => {
-                // parked: tried again later with the same key, without using up attempts
+                // parked: tried again later with the same key, without using up attempts; another
+                // provider need not wait as long, or this message would be the next to try again
                 if let Some((_, certainty)) = self.not_taken(id, Attempt::Spared, scope)? {
-                    let wait = self
-                        .rule(id.channel)
-                        .backoff_ms
-                        .max(1_000)
-                        .saturating_mul(10);
+                    let wait = if self.has_fallback(id.channel) {
+                        1_000
+                    } else {
+                        let backoff_ms = self.rule_of(id).backoff_ms;
+                        backoff_ms.max(1_000).saturating_mul(10)
+                    };
                     self.rest_for_repeat(id, scope.now.plus_ms(wait), certainty);
                 }
                 Ok(())
@@ -970,9 +1144,9 @@ impl Gate {
         call.reason = Some(reason.to_owned());
         call.updated_at = scope.now;
         let (attempts, deadline_at) = (call.attempts, call.deadline_at);
+        let rule = self.rule(id.channel, call.provider);
         self.store(&state, scope.table)?;
         self.counts.doubts += 1;
-        let rule = self.rule(id.channel);
         let settled_at = match rule.doubt {
             Doubt::Repeat { .. } => {
                 scope
@@ -1086,12 +1260,12 @@ impl Gate {
             // taken, and the same key may be called again
             Word::NotTaken => {
                 if let Some(tracked) = self.tracked.get_mut(&id) {
-                    tracked.certainty = Certainty::Clear;
+                    tracked.certainty = Certainty::Denied;
                 }
                 self.line_up(id);
             }
             Word::Unclear => {
-                let wait = self.rule(id.channel).backoff_ms.max(1_000);
+                let wait = self.rule_of(id).backoff_ms.max(1_000);
                 self.rest(id, scope.now.plus_ms(wait), Then::Settle);
             }
         }
@@ -1105,7 +1279,8 @@ impl Gate {
             self.finish(id);
             return Ok(());
         };
-        match self.rule(id.channel).doubt {
+        let rank = call.provider;
+        match self.rule(id.channel, rank).doubt {
             Doubt::Repeat { window_ms } if scope.now < call.first_intent_at.plus_ms(window_ms) => {
                 self.line_up(id);
                 Ok(())
@@ -1115,7 +1290,7 @@ impl Gate {
                 if let Some(tracked) = self.tracked.get_mut(&id) {
                     tracked.stage = Stage::Asking;
                     self.calling += 1;
-                    scope.effects.push(Effect::Ask(id, deadline_at));
+                    scope.effects.push(Effect::Ask(id, deadline_at, rank));
                 }
                 Ok(())
             }

@@ -12,11 +12,12 @@ mod held;
 
 use common::{MapTable, command, period, user};
 use sealpost_operators::gate::{
-    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, Output, Scope, Word,
+    Answer, CallId, ChannelRule, ChannelRules, Completion, Doubt, Effect, Gate, Line, Output,
+    Permit, Scope, Word,
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Hold, Outcome, Release, Resolution, Resolve, RouteNotice,
+    Action, Delivery, Dispatch, Hold, Outcome, Rank, Release, Resolution, Resolve, RouteNotice,
     SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Sealed, Timestamp, Version, codec};
@@ -67,7 +68,7 @@ fn dispatch(id: CallId) -> Dispatch {
 }
 
 struct Bench {
-    doubt: Doubt,
+    rules: ChannelRules,
     gate: Gate,
     table: MapTable,
     holds: MapTable,
@@ -79,13 +80,27 @@ struct Bench {
     /// Users whose dispatches went back to their routes.
     given_back: Vec<u64>,
     next: u64,
+    /// Whom each call and each question went to.
+    called: Vec<Rank>,
+    asked: Vec<Rank>,
+    /// For which line permits were asked for.
+    lines: Vec<Line>,
 }
 
 impl Bench {
     fn new(doubt: Doubt) -> Self {
+        Self::by(rule(doubt).into())
+    }
+
+    /// With a second provider that can promise something else.
+    fn with_fallback(doubt: Doubt, fallback: Doubt) -> Self {
+        Self::by(ChannelRules::from(rule(doubt)).with_fallback(Some(rule(fallback))))
+    }
+
+    fn by(rules: ChannelRules) -> Self {
         Self {
-            doubt,
-            gate: Gate::new([rule(doubt); Channel::ALL.len()], 10),
+            rules,
+            gate: Gate::new([rules; Channel::ALL.len()], 10),
             table: MapTable::default(),
             holds: MapTable::default(),
             now: Timestamp::from_ms(5_000),
@@ -95,12 +110,15 @@ impl Bench {
             returned: 0,
             given_back: Vec::new(),
             next: 0,
+            called: Vec::new(),
+            asked: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
     /// A process that begins anew on the state as it stands.
     fn restart(&mut self) -> &mut Self {
-        self.gate = Gate::new([rule(self.doubt); Channel::ALL.len()], 10);
+        self.gate = Gate::new([self.rules; Channel::ALL.len()], 10);
         self.gate.restored(&self.holds).unwrap();
         self
     }
@@ -125,13 +143,17 @@ impl Bench {
         }
         for effect in effects {
             match effect {
-                Effect::Call(_, deadline) => {
+                Effect::Call(_, deadline, rank) => {
                     assert_eq!(deadline, self.now.plus_ms(400));
                     self.calls += 1;
+                    self.called.push(rank);
                 }
-                Effect::Ask(..) => self.questions += 1,
-                Effect::ReturnPermits(_, count) => self.returned += count,
-                Effect::AskPermits(..) => {}
+                Effect::Ask(.., rank) => {
+                    self.questions += 1;
+                    self.asked.push(rank);
+                }
+                Effect::ReturnPermits(.., count) => self.returned += count,
+                Effect::AskPermits(_, line, _) => self.lines.push(line),
             }
         }
         self
@@ -148,7 +170,18 @@ impl Bench {
     }
 
     fn permits(&mut self, count: usize) -> &mut Self {
-        self.hears(Completion::Permits(Channel::Email, count))
+        // who is in doubt stands in a line apart
+        let before = self.returned;
+        self.permit(Permit::Any(Rank::Primary), count);
+        let left = std::mem::replace(&mut self.returned, before) - before;
+        if left > 0 {
+            self.permit(Permit::Only(Rank::Primary), left);
+        }
+        self
+    }
+
+    fn permit(&mut self, permit: Permit, count: usize) -> &mut Self {
+        self.hears(Completion::Permits(Channel::Email, permit, count))
     }
 
     fn answers(&mut self, id: CallId, answer: Answer) -> &mut Self {
@@ -313,9 +346,11 @@ fn another_channel_is_not_called_while_one_is_open_unknown_or_sent() {
         if let Some(answer) = answer {
             bench.answers(id(1), answer).passes(0);
         }
-        bench
-            .reads(other)
-            .hears(Completion::Permits(Channel::Sms, 1));
+        bench.reads(other).hears(Completion::Permits(
+            Channel::Sms,
+            Permit::Any(Rank::Primary),
+            1,
+        ));
         assert_eq!((bench.calls, bench.gate.counts.dropped), (1, 1));
     }
 }
@@ -577,4 +612,114 @@ fn a_send_state_that_cannot_be_read_stops_and_calls_nobody() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("nothing may be sent"), "{error}");
+}
+
+const PRIMARY: Permit = Permit::Any(Rank::Primary);
+const FALLBACK: Permit = Permit::Any(Rank::Fallback);
+
+#[test]
+fn what_the_first_provider_did_not_accept_may_go_to_the_second() {
+    for answer in [BUSY, Answer::NotStarted, Answer::Misconfigured("http-401")] {
+        let mut bench = Bench::with_fallback(Doubt::Nothing, Doubt::Nothing);
+        bench.reads(id(1)).permit(PRIMARY, 1).answers(id(1), answer);
+        bench.passes(1_000).permit(FALLBACK, 1);
+        assert_eq!(bench.called, [Rank::Primary, Rank::Fallback]);
+        bench.answers(id(1), ACCEPTED);
+        assert_eq!(bench.outcomes, [Outcome::Sent]);
+    }
+}
+
+#[test]
+fn what_is_in_doubt_with_one_provider_takes_no_permit_of_the_other() {
+    let window = Doubt::Repeat { window_ms: 60_000 };
+    for (rank, permit, other) in [
+        (Rank::Primary, PRIMARY, Rank::Fallback),
+        (Rank::Fallback, FALLBACK, Rank::Primary),
+    ] {
+        for restarts in [0, 1] {
+            let mut bench = Bench::with_fallback(window, window);
+            bench.reads(id(1)).permit(permit, 1);
+            if restarts == 0 {
+                bench.answers(id(1), Answer::NoAnswer("timeout"));
+            } else {
+                bench.restart().reads(id(1));
+            }
+            bench.passes(5_000);
+            assert_eq!(bench.lines.last(), Some(&Line::Only(rank)));
+            bench
+                .permit(Permit::Any(other), 1)
+                .permit(Permit::Only(other), 1)
+                .permit(permit, 1);
+            assert_eq!((&bench.called[..], bench.returned), (&[rank][..], 3));
+            bench.permit(Permit::Only(rank), 1);
+            assert_eq!(bench.called, [rank, rank]);
+        }
+    }
+}
+
+#[test]
+fn a_repeat_that_is_not_accepted_leaves_the_doubt_where_it_was() {
+    let window = Doubt::Repeat { window_ms: 60_000 };
+    let mut bench = Bench::with_fallback(window, window);
+    bench.reads(id(1)).permit(PRIMARY, 1);
+    bench.answers(id(1), Answer::NoAnswer("timeout"));
+    bench.passes(1_000).permit(Permit::Only(Rank::Primary), 1);
+    bench.answers(id(1), BUSY).passes(5_000).permit(FALLBACK, 1);
+    assert_eq!(bench.called, [Rank::Primary, Rank::Primary]);
+}
+
+#[test]
+fn a_doubt_is_settled_as_its_own_provider_allows() {
+    let mut bench = Bench::with_fallback(Doubt::Ask, Doubt::Nothing);
+    bench.reads(id(1)).permit(FALLBACK, 1);
+    bench.answers(id(1), Answer::NoAnswer("timeout")).passes(0);
+    assert_eq!(
+        (&bench.outcomes[..], bench.questions),
+        (&[Outcome::Unknown][..], 0)
+    );
+    let mut bench = Bench::with_fallback(Doubt::Nothing, Doubt::Ask);
+    bench.reads(id(1)).permit(FALLBACK, 1).restart();
+    bench.reads(id(1)).passes(1_400);
+    assert_eq!(bench.asked, [Rank::Fallback]);
+}
+
+#[test]
+fn a_key_that_its_provider_does_not_have_goes_to_that_one_before_any_other() {
+    let mut bench = Bench::with_fallback(Doubt::Ask, Doubt::Ask);
+    bench.reads(id(1)).permit(PRIMARY, 1);
+    bench
+        .answers(id(1), Answer::NoAnswer("timeout"))
+        .passes(1_400);
+    bench.is_told_by_key(id(1), Word::NotTaken).passes(0);
+    assert_eq!(bench.lines.last(), Some(&Line::Only(Rank::Primary)));
+    bench
+        .permit(FALLBACK, 1)
+        .permit(Permit::Only(Rank::Primary), 1);
+    assert_eq!(bench.called, [Rank::Primary, Rank::Primary]);
+    // that call never began: now any may be called
+    bench.answers(id(1), Answer::NotStarted).passes(0);
+    assert_eq!(bench.lines.last(), Some(&Line::Any));
+}
+
+#[test]
+fn a_doubt_with_a_second_provider_that_is_there_no_more_is_unknown() {
+    let mut bench = Bench::with_fallback(Doubt::Ask, Doubt::Ask);
+    bench.reads(id(1)).permit(FALLBACK, 1);
+    bench.rules = rule(Doubt::Ask).into();
+    bench.restart().reads(id(1)).passes(1_400);
+    assert_eq!(
+        (&bench.outcomes[..], bench.questions),
+        (&[Outcome::Unknown][..], 0)
+    );
+}
+
+#[test]
+fn a_receipt_that_says_failed_says_nothing_of_what_the_second_provider_was_given() {
+    for (permit, state) in [(PRIMARY, State::Failed), (FALLBACK, State::Unknown)] {
+        let mut bench = Bench::with_fallback(Doubt::Nothing, Doubt::Nothing);
+        bench.reads(id(1)).permit(permit, 1);
+        bench.answers(id(1), Answer::NoAnswer("timeout")).passes(0);
+        bench.receives(id(1), Outcome::Failed);
+        assert_eq!(bench.state(id(1)), state);
+    }
 }

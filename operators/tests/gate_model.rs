@@ -132,3 +132,60 @@ fn the_runs_come_across_every_end() {
         "{seen:?}"
     );
 }
+
+/// Seeds of the campaign over two providers; `SEALPOST_GATE_SEEDS` makes it longer.
+fn seeds() -> u64 {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how long a campaign is, only the environment knows"
+    )]
+    let seeds = std::env::var("SEALPOST_GATE_SEEDS");
+    seeds.map_or(4_000, |text| text.parse().unwrap())
+}
+
+const DOUBTS: [Doubt; 4] = [
+    Doubt::Nothing,
+    Doubt::Ask,
+    Doubt::Repeat {
+        window_ms: 2_000_000,
+    },
+    Doubt::Repeat { window_ms: 9_000 },
+];
+
+fn two(seed: u64) -> [Doubt; 2] {
+    let (primary, fallback) = (seed % 4, seed / 4 % 4);
+    [DOUBTS[primary as usize], DOUBTS[fallback as usize]]
+}
+
+#[test]
+fn over_two_providers_nobody_is_sent_anything_twice_and_no_doubt_goes_to_the_other() {
+    let mut seen = gate_world::Seen::default();
+    for seed in 0..seeds() {
+        match World::of_two(seed, two(seed), Sabotage::None).live(STEPS) {
+            Ok(more) => seen.add(more),
+            Err(wrong) => panic!("seed {seed}, {:?}: {wrong}", two(seed)),
+        }
+    }
+    assert!(
+        seen.by_fallback > 100 && seen.crossed > 100 && seen.unknown > 20,
+        "{seen:?}"
+    );
+}
+
+fn is_found_out_over_two(sabotage: Sabotage) -> bool {
+    (0..400).any(|seed| {
+        World::of_two(seed, two(seed), sabotage)
+            .live(STEPS)
+            .is_err()
+    })
+}
+
+#[test]
+fn canary_calls_that_go_to_either_provider_are_found_out() {
+    assert!(is_found_out_over_two(Sabotage::CallsEitherProvider));
+}
+
+#[test]
+fn canary_questions_that_go_to_either_provider_are_found_out() {
+    assert!(is_found_out_over_two(Sabotage::AsksEitherProvider));
+}

@@ -494,6 +494,39 @@ impl State {
     }
 }
 
+/// Which of a channel's providers.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Rank {
+    /// The one that is called while it is well.
+    #[default]
+    Primary,
+    /// The one that is called while the first is not.
+    Fallback,
+}
+
+impl Rank {
+    /// Both, the first one first.
+    pub const ALL: [Self; 2] = [Self::Primary, Self::Fallback];
+
+    /// What it is called on the outside.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Fallback => "fallback",
+        }
+    }
+
+    /// Place in arrays of both.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// One call of a provider: open while `outcome` is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
@@ -517,6 +550,9 @@ pub struct Call {
     pub body_digest: Digest,
     /// When this last changed.
     pub updated_at: Timestamp,
+    /// Which provider the last intent names: what is in doubt there goes to no other.
+    #[serde(default)]
+    pub provider: Rank,
 }
 
 /// The sends of one kind.

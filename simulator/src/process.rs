@@ -10,7 +10,7 @@ use anyhow::Result;
 use sealpost::config::{ChannelConfig, Config};
 use sealpost::metrics::Metrics;
 use sealpost::pipeline::Pipeline;
-use sealpost::provider::{Provider, Providers, WallClock, rule};
+use sealpost::provider::{Provider, Providers, WallClock};
 use sealpost::registry::ValueCodec;
 use sealpost::sender::{Sender, Timekeeping};
 use sealpost::stages::render::RenderProcessor;
@@ -252,7 +252,7 @@ impl Process {
 fn providers(site: &Site, vitals: &Arc<Vitals>) -> Arc<Providers> {
     Arc::new(Channel::ALL.map(|channel| {
         let phone = Phone::new(Arc::clone(&site.desk), Arc::clone(vitals), channel);
-        Arc::new(phone) as Arc<dyn Provider>
+        (Arc::new(phone) as Arc<dyn Provider>).into()
     }))
 }
 
@@ -352,8 +352,8 @@ impl Making<'_> {
                 clippy::indexing_slicing,
                 reason = "a channel's index is below their number"
             )]
-            let provider = &providers[channel.index()];
-            rule(&config.channel(channel), &**provider)
+            let providers = &providers[channel.index()];
+            providers.rules(&config.channel(channel))
         });
         let window = self.site.scene.plan.window;
         let (topics, keys) = (Arc::clone(&self.topics), Arc::clone(&self.keys));

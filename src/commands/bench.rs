@@ -243,7 +243,7 @@ impl Bench {
         lap("open", 0, "");
         self.ingest(&deployment, &files)?;
         lap("ingest", self.seeded.events, "events");
-        close::close(&deployment, arguments.period)?;
+        close::close(&deployment, arguments.period, None)?;
         self.drain(&deployment)?;
         lap("settle, render, send", users, "users");
         self.check(&deployment, arguments.period)?;

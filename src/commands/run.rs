@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use sealpost_operators::gate::{Answer, CallId, ChannelRule, Gate, LATE_ANSWER};
+use sealpost_operators::gate::{Answer, CallId, ChannelRules, Gate, LATE_ANSWER};
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_schemas::key_ring::KeyRing;
@@ -345,8 +345,10 @@ fn cut_what_is_done_with(deployment: &Deployment) {
 fn readiness(running: &[RunningStage], sender: Option<&Sender>) -> Readiness {
     if running.iter().any(RunningStage::has_failed) {
         Readiness::Broken
-    } else if let Some((channel, _)) = sender.and_then(Sender::parked) {
+    } else if let Some(channel) = sender.and_then(Sender::parked) {
         Readiness::Parked(channel)
+    } else if let Some(channel) = sender.and_then(Sender::down) {
+        Readiness::Down(channel)
     } else if running.iter().all(RunningStage::is_ready) {
         Readiness::Ready
     } else {
@@ -575,14 +577,14 @@ impl Shell<'_> {
     }
 }
 
-fn channel_rules(config: &Config, providers: &Providers) -> [ChannelRule; Channel::ALL.len()] {
+fn channel_rules(config: &Config, providers: &Providers) -> [ChannelRules; Channel::ALL.len()] {
     Channel::ALL.map(|channel| {
         #[allow(
             clippy::indexing_slicing,
             reason = "a channel's index is below their number"
         )]
-        let provider = &providers[channel.index()];
-        provider::rule(&config.channel(channel), &**provider)
+        let providers = &providers[channel.index()];
+        providers.rules(&config.channel(channel))
     })
 }
 
@@ -593,7 +595,13 @@ fn window(config: &Config) -> usize {
         .policy
         .channels
         .iter()
-        .map(|channel| config.channel(*channel).max_in_flight)
+        .map(|channel| {
+            let settings = config.channel(*channel);
+            let fallback = settings.fallback.as_ref();
+            fallback
+                .map_or(0, |it| it.max_in_flight)
+                .max(settings.max_in_flight)
+        })
         .max()
         .unwrap_or(1);
     (2 * in_flight.div_ceil(config.log.partitions as usize)).max(1_024)

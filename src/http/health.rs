@@ -14,6 +14,8 @@ pub enum Readiness {
     Restoring,
     /// A channel is set up wrongly.
     Parked(Channel),
+    /// No provider of a channel is well.
+    Down(Channel),
     /// A stage has ended although nobody told it to.
     Broken,
     /// Every shard that it has is being worked on.
@@ -74,6 +76,9 @@ impl Health {
             Readiness::Ready => text(StatusCode::OK, "ready"),
             Readiness::Restoring => no("not ready: stores are being read back"),
             Readiness::Broken => no("not ready: a stage has ended, the log says why"),
+            Readiness::Down(channel) => no(&format!(
+                "not ready: no provider of {channel} is well, and one that is down is tried again by itself; the log says why"
+            )),
             Readiness::Parked(channel) => no(&format!(
                 "not ready: {channel} is parked, because its provider says that it is set up wrongly; the log says which status it was"
             )),

@@ -10,6 +10,7 @@ use prometheus::proto::{
 };
 use sealpost_schemas::Channel;
 use sealpost_schemas::key_ring::KeyRing;
+use sealpost_schemas::record::Rank;
 use sealpost_schemas::sealed::Purpose;
 use sealpost_topology::durations::BOUNDS_US;
 use sealpost_topology::worker::WorkerStatus;
@@ -173,33 +174,36 @@ fn commits(stage: &Stage) -> Metric {
 }
 
 fn of_channels(sender: &Sender) -> Vec<MetricFamily> {
-    let channels = Channel::ALL.map(|channel| (channel, sender.snapshot(channel)));
     let mut took = Vec::new();
     let (mut answers, mut words) = (Vec::new(), Vec::new());
-    let (mut slots, mut waiting, mut parked) = (Vec::new(), Vec::new(), Vec::new());
-    for (channel, snapshot) in &channels {
-        let label = [("channel", channel.name())];
+    let (mut slots, mut waiting) = (Vec::new(), Vec::new());
+    let (mut parked, mut open) = (Vec::new(), Vec::new());
+    let providers = Channel::ALL
+        .into_iter()
+        .flat_map(|channel| Rank::ALL.map(|rank| (channel, rank)))
+        .filter(|(channel, rank)| sender.has(*channel, *rank));
+    for (channel, rank) in providers {
+        let snapshot = sender.snapshot(channel, rank);
+        let labels = [("channel", channel.name()), ("provider", rank.name())];
+        let with = |name, value| [labels.as_slice(), &[(name, value)]].concat();
         let ends = LATENCY_MS_BUCKETS.iter().map(|ms| *ms as f64 / 1e3);
         took.push(histogram(
-            &label,
+            &labels,
             ends,
             &snapshot.latency,
             snapshot.latency_us_sum,
         ));
         for (kind, count) in ANSWER_KINDS.into_iter().zip(snapshot.answers) {
-            let labels = [("channel", channel.name()), ("answer", kind)];
-            answers.push(counter(&labels, count as f64));
+            answers.push(counter(&with("answer", kind), count as f64));
         }
         for (kind, count) in WORD_KINDS.into_iter().zip(snapshot.words) {
-            let labels = [("channel", channel.name()), ("word", kind)];
-            words.push(counter(&labels, count as f64));
+            words.push(counter(&with("word", kind), count as f64));
         }
-        slots.push(gauge(&label, snapshot.slots_taken as f64));
-        waiting.push(gauge(&label, snapshot.permits_waiting as f64));
-        parked.push(gauge(
-            &label,
-            f64::from(u8::from(sender.is_parked(*channel))),
-        ));
+        let level = |is: bool| gauge(&labels, f64::from(u8::from(is)));
+        slots.push(gauge(&labels, snapshot.slots_taken as f64));
+        waiting.push(gauge(&labels, snapshot.permits_waiting as f64));
+        parked.push(level(sender.is_parked(channel, rank)));
+        open.push(level(sender.is_circuit_open(channel, rank)));
     }
     vec![
         family(
@@ -234,9 +238,15 @@ fn of_channels(sender: &Sender) -> Vec<MetricFamily> {
         ),
         family(
             "sealpost_channel_parked",
-            "Whether a channel is parked because its provider says that it is set up wrongly.",
+            "Whether a provider is parked because it says that it is set up wrongly.",
             MetricType::GAUGE,
             parked,
+        ),
+        family(
+            "sealpost_channel_circuit_open",
+            "Whether nothing is sent by a provider because it is down.",
+            MetricType::GAUGE,
+            open,
         ),
     ]
 }

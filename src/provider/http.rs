@@ -12,7 +12,8 @@
 //!   decided by the gate, which knows what the provider can promise.
 //! - Address, headers, recipients and texts are in no error, log line or metric; reasons are words
 //!   of a fixed list.
-//! - While the channel is set up wrongly it is parked (`provider/parking.rs`); nothing moves on because of it.
+//! - While the channel is set up wrongly it is parked (`provider/parking.rs`), and while its provider is down its circuit
+//!   is open (`provider/circuit.rs`); nothing moves on because of it.
 
 mod endpoint;
 mod failure;
@@ -34,7 +35,6 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Uri};
 use sealpost_operators::gate::{Answer, CallId, Doubt, Word};
-use sealpost_schemas::Channel;
 use sealpost_schemas::sealed::Plaintext;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -47,9 +47,9 @@ use self::secret::Secret;
 use self::settings::ProviderHttpConfig;
 use self::tls::Tls;
 use self::wire::Written;
-use super::parking::Gate;
+use super::section::Section;
 use super::standing::Standing;
-use super::{Message, Provider, Reply, WallClock};
+use super::{Condition, Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -81,20 +81,21 @@ impl Http {
     /// When `[channels.NAME.http]` is missing, an address or a header cannot be used, or TLS is
     /// asked of a build without it. The message names the key and never shows what it holds.
     pub fn new(
-        channel: Channel,
+        section: impl Into<Section>,
         settings: &ChannelConfig,
         runtime: Handle,
         clock: WallClock,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
+        let section = section.into();
         let Some(http) = &settings.http else {
             bail!(
-                "channels.{channel}.provider = \"http\" needs [channels.{channel}.http] with its url"
+                "channels.{section}.provider = \"http\" needs [channels.{section}.http] with its url"
             );
         };
-        http.check(channel)?;
+        http.check(section)?;
         let pool = |name: &str, url: &Secret| -> Result<Pool> {
-            let key = || format!("channels.{channel}.http.{name}");
+            let key = || format!("channels.{section}.http.{name}");
             let url = url.resolved(&variable).with_context(key)?;
             let endpoint =
                 Endpoint::parse(&url).map_err(|error| anyhow::anyhow!("{} {error}", key()))?;
@@ -126,14 +127,14 @@ impl Http {
         let desk = Desk {
             send,
             status,
-            headers: headers(channel, http, &variable)?,
+            headers: headers(section, http, &variable)?,
             reading: Reading {
                 not_accepted: http.not_accepted.clone(),
                 retry_after_ms_max: http.retry_after_ms_max,
             },
             timeout: Duration::from_millis(http.timeout_ms),
             clock,
-            standing: Standing::new(channel, "http"),
+            standing: Standing::new(format!("channels.{section}"), "http", settings),
         };
         Ok(Self {
             desk: Arc::new(desk),
@@ -145,7 +146,7 @@ impl Http {
 
 /// The configured headers, marked so that nothing below shows them either.
 fn headers(
-    channel: Channel,
+    section: Section,
     http: &ProviderHttpConfig,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Result<HeaderMap> {
@@ -156,7 +157,7 @@ fn headers(
         HeaderValue::from_static(concat!("sealpost/", env!("CARGO_PKG_VERSION"))),
     );
     for (name, value) in &http.headers {
-        let key = || format!("channels.{channel}.http.headers.{name}");
+        let key = || format!("channels.{section}.http.headers.{name}");
         let text = value.resolved(variable).with_context(key)?;
         let mut value = HeaderValue::from_str(&text)
             .map_err(|_| anyhow::anyhow!("{} holds what no header can hold", key()))?;
@@ -188,15 +189,16 @@ impl Desk {
 
     /// One call, from its letter to what its answer means.
     async fn call(&self, letter: Letter, message_key: &str, deadline: Instant) -> Answer {
-        if let Gate::Parked(reason) = self.standing.gate() {
-            return Answer::Misconfigured(reason);
-        }
         let (Some(target), Ok(key)) = (
             self.send.endpoint().target(message_key),
             HeaderValue::from_str(message_key),
         ) else {
             // both were tried when the channel was set up
             return Answer::Misconfigured("bad-address");
+        };
+        let pass = match self.standing.pass() {
+            Ok(pass) => pass,
+            Err(answer) => return answer,
         };
         let request = || {
             let mut request = self.request(&Method::POST, &self.send, &target, letter.clone());
@@ -216,17 +218,12 @@ impl Desk {
                     &answered.body,
                     (self.clock)(),
                 );
-                self.standing.learn(&answer);
-                answer
+                self.standing.learn(answer, pass)
             }
             Err(failure) if failure.written == Written::Nothing => {
-                self.standing.not_reached(failure.reason);
-                Answer::NotAccepted {
-                    reason: failure.reason,
-                    retry_after_ms: None,
-                }
+                self.standing.not_reached(failure.reason, pass)
             }
-            Err(failure) => Answer::NoAnswer(failure.reason),
+            Err(failure) => self.standing.learn(Answer::NoAnswer(failure.reason), pass),
         }
     }
 
@@ -257,6 +254,10 @@ impl Provider for Http {
 
     fn parked(&self) -> Option<&'static str> {
         self.desk.standing.parked()
+    }
+
+    fn condition(&self) -> Condition {
+        self.desk.standing.condition()
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {

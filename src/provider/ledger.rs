@@ -4,7 +4,8 @@
 //!
 //! # Format
 //! `DATA_DIR/provider-ledger/CHANNEL-NNNNNN.ndjson`, one file for each channel and process that
-//! sent on it, numbered from 1. A line is one event, oldest first:
+//! sent on it, numbered from 1; `CHANNEL.fallback-NNNNNN.ndjson` is that of the channel's second
+//! provider, which knows nothing of the first one's. A line is one event, oldest first:
 //! `{"event":"call","message_key":"<64 hex digits>","channel":"email","user_id":7,"period":"2026-01","kind":"bill","at_ms":1769878800000}`
 //! where `event` is `call`, then `accepted` or `refused`. No address, name or text of a message.
 //!
@@ -27,6 +28,8 @@ use std::sync::{Mutex, PoisonError};
 use sealpost_operators::gate::CallId;
 use sealpost_schemas::{Channel, Kind, MessageKey, Period, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
+
+use super::section::Section;
 
 pub use index::Index;
 pub use summary::{ChannelSummary, Summary};
@@ -116,10 +119,10 @@ impl Lines {
     }
 }
 
-/// One channel's ledger: the file that this process writes, and those of others to read.
+/// One provider's ledger: the file that this process writes, and those of others to read.
 pub struct Ledger {
     folder: PathBuf,
-    channel: Channel,
+    section: Section,
     writer: Mutex<Option<Writer>>,
 }
 
@@ -130,12 +133,12 @@ struct Writer {
 }
 
 impl Ledger {
-    /// The ledger of a channel. Nothing is created before the first line.
+    /// The ledger of a channel's provider. Nothing is created before the first line.
     #[must_use]
-    pub fn new(data_dir: &Path, channel: Channel) -> Self {
+    pub fn new(data_dir: &Path, section: impl Into<Section>) -> Self {
         Self {
             folder: data_dir.join(FOLDER),
-            channel,
+            section: section.into(),
             writer: Mutex::new(None),
         }
     }
@@ -143,7 +146,7 @@ impl Ledger {
     /// The channel.
     #[must_use]
     pub const fn channel(&self) -> Channel {
-        self.channel
+        self.section.channel
     }
 
     /// Hands lines to the operating system, in one write where it takes them in one.
@@ -176,10 +179,10 @@ impl Ledger {
         summary::read(&data_dir.join(FOLDER), period)
     }
 
-    /// An index of what was accepted on this channel, by whichever process; empty until read.
+    /// An index of what this provider accepted, by whichever process; empty until read.
     #[must_use]
     pub fn index(&self) -> Index {
-        Index::new(&self.folder, self.channel)
+        Index::new(&self.folder, self.section)
     }
 
     /// A file that no other process has: the next number that is free.
@@ -187,7 +190,7 @@ impl Ledger {
         std::fs::create_dir_all(&self.folder)?;
         let last = files(&self.folder)?
             .into_iter()
-            .filter(|(channel, ..)| *channel == self.channel)
+            .filter(|(section, ..)| *section == self.section)
             .map(|(_, number, _)| number)
             .max();
         let mut number = last.unwrap_or(0);
@@ -195,7 +198,7 @@ impl Ledger {
             number += 1;
             let path = self
                 .folder
-                .join(format!("{}-{number:06}.{EXTENSION}", self.channel));
+                .join(format!("{}-{number:06}.{EXTENSION}", self.section));
             match OpenOptions::new().append(true).create_new(true).open(path) {
                 // another process was quicker
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -205,8 +208,8 @@ impl Ledger {
     }
 }
 
-/// The ledger files of a folder, by channel and number; none if there is no such folder.
-fn files(folder: &Path) -> io::Result<Vec<(Channel, u64, PathBuf)>> {
+/// The ledger files of a folder, by provider and number; none if there is no such folder.
+fn files(folder: &Path) -> io::Result<Vec<(Section, u64, PathBuf)>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -222,10 +225,10 @@ fn files(folder: &Path) -> io::Result<Vec<(Channel, u64, PathBuf)>> {
                     .strip_suffix('.')?
                     .split_once('-')
             });
-        if let Some((channel, number)) = parts
-            && let (Ok(channel), Ok(number)) = (channel.parse(), number.parse())
+        if let Some((section, number)) = parts
+            && let (Ok(section), Ok(number)) = (section.parse(), number.parse())
         {
-            files.push((channel, number, path));
+            files.push((section, number, path));
         }
     }
     files.sort();

@@ -24,8 +24,6 @@ pub(super) enum Sign {
     Wrong(&'static str),
     /// It is right: the provider dealt with the message.
     Right,
-    /// Nothing: the provider was not reached, or did not answer.
-    None,
 }
 
 /// What changed with an answer.
@@ -57,6 +55,12 @@ impl Parking {
         self.parked.as_ref().map(|parked| parked.reason)
     }
 
+    /// After how long it is tried again, if it is parked.
+    pub(super) fn try_in(&self, now: Duration) -> Option<Duration> {
+        let parked = self.parked.as_ref()?;
+        Some(parked.try_at.saturating_sub(now))
+    }
+
     /// Whether a call may go out now. Of a parked channel's calls, one in each [`TRY_EVERY`] may.
     pub(super) fn gate(&mut self, now: Duration) -> Gate {
         match &mut self.parked {
@@ -86,7 +90,6 @@ impl Parking {
                 None => Change::None,
                 Some(_) => Change::Opened,
             },
-            Sign::None => Change::None,
         }
     }
 }
@@ -122,7 +125,6 @@ mod tests {
             Change::Parked("http-404")
         );
         assert_eq!(parking.learn(Sign::Wrong("http-403"), at(0)), Change::None);
-        assert_eq!(parking.learn(Sign::None, at(1)), Change::None);
         assert_eq!(parking.reason(), Some("http-403"));
         assert_eq!(parking.learn(Sign::Right, at(1)), Change::Opened);
         assert_eq!((parking.reason(), parking.gate(at(1))), (None, Gate::Open));

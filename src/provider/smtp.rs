@@ -12,7 +12,8 @@
 //! - A mail of which the final dot may have left is never sent again from here.
 //! - Recipients, texts, credentials and the server's own words are in no error, log line or
 //!   metric; reasons are words of a fixed list.
-//! - While the channel is set up wrongly it is parked (`provider/parking.rs`).
+//! - While the channel is set up wrongly it is parked (`provider/parking.rs`), and while its server is down its circuit
+//!   is open (`provider/circuit.rs`).
 
 mod letter;
 mod line;
@@ -28,17 +29,16 @@ use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use sealpost_operators::gate::{Answer, CallId, Doubt, Word};
-use sealpost_schemas::Channel;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use self::letter::{Letter, Sender};
-use self::line::{Encryption, End, Line, Progress, Server};
+use self::line::{Encryption, End, Line, Progress, Server, Unopened};
 use self::settings::{ProviderSmtpConfig, SmtpTls};
-use super::parking::Gate;
+use super::section::Section;
 use super::standing::Standing;
-use super::{Message, Provider, Reply, WallClock};
+use super::{Condition, Message, Provider, Reply, WallClock};
 use crate::config::ChannelConfig;
 
 /// See the module.
@@ -66,6 +66,22 @@ struct Rested {
     since: Instant,
 }
 
+/// What came of a conversation.
+enum Said {
+    /// An answer; also that there is none, if the message may have been taken.
+    Answer(Answer),
+    /// Nothing, before the message may have been taken.
+    Nothing(&'static str),
+}
+
+fn broken(reason: &'static str, progress: &Progress) -> Said {
+    if progress.may_be_taken() {
+        Said::Answer(Answer::NoAnswer(reason))
+    } else {
+        Said::Nothing(reason)
+    }
+}
+
 /// Where a conversation takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -83,22 +99,23 @@ impl Smtp {
     /// When `[channels.NAME.smtp]` is missing or cannot be used, or TLS is asked of a build
     /// without it. The message names the key and never shows what a secret holds.
     pub fn new(
-        channel: Channel,
+        section: impl Into<Section>,
         settings: &ChannelConfig,
         runtime: Handle,
         clock: WallClock,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
+        let section = section.into();
         let Some(smtp) = &settings.smtp else {
             bail!(
-                "channels.{channel}.provider = \"smtp\" needs [channels.{channel}.smtp] with its host and from"
+                "channels.{section}.provider = \"smtp\" needs [channels.{section}.smtp] with its host and from"
             );
         };
-        smtp.check(channel)?;
-        let key = |name: &str| format!("channels.{channel}.smtp.{name}");
+        smtp.check(section)?;
+        let key = |name: &str| format!("channels.{section}.smtp.{name}");
         let tls = || {
             tls::parameters(&smtp.host, smtp.ca_file.as_deref())
-                .with_context(|| format!("channels.{channel}.smtp"))
+                .with_context(|| format!("channels.{section}.smtp"))
         };
         let encryption = match smtp.tls {
             SmtpTls::None => Encryption::None,
@@ -133,7 +150,7 @@ impl Smtp {
             room: Semaphore::new(smtp.connections.min(settings.max_in_flight)),
             resting: Mutex::default(),
             clock,
-            standing: Standing::new(channel, "smtp"),
+            standing: Standing::new(format!("channels.{section}"), "smtp", settings),
         };
         Ok(Self {
             desk: Arc::new(desk),
@@ -158,22 +175,25 @@ fn sender(smtp: &ProviderSmtpConfig) -> Result<Sender> {
 impl Desk {
     /// One call, from its letter to what came of it.
     async fn call(&self, letter: Letter, deadline: Instant) -> Answer {
-        if let Gate::Parked(reason) = self.standing.gate() {
-            return Answer::Misconfigured(reason);
-        }
-        let progress = Progress::default();
-        let answer = match timeout_at(deadline, self.converse(&letter, &progress, deadline)).await {
-            Ok(answer) => answer,
-            Err(_) => self.broken("timeout", &progress),
+        let pass = match self.standing.pass() {
+            Ok(pass) => pass,
+            Err(answer) => return answer,
         };
-        self.standing.learn(&answer);
-        answer
+        let progress = Progress::default();
+        let said = match timeout_at(deadline, self.converse(&letter, &progress, deadline)).await {
+            Ok(said) => said,
+            Err(_) => broken("timeout", &progress),
+        };
+        match said {
+            Said::Answer(answer) => self.standing.learn(answer, pass),
+            Said::Nothing(reason) => self.standing.not_reached(reason, pass),
+        }
     }
 
-    async fn converse(&self, letter: &Letter, progress: &Progress, deadline: Instant) -> Answer {
+    async fn converse(&self, letter: &Letter, progress: &Progress, deadline: Instant) -> Said {
         // never closed: it belongs to this desk
         let Ok(_permit) = self.room.acquire().await else {
-            return Answer::NotStarted;
+            return Said::Answer(Answer::NotStarted);
         };
         loop {
             let (origin, mut line) = match self.rested() {
@@ -182,37 +202,22 @@ impl Desk {
                     let patience = deadline.saturating_duration_since(Instant::now());
                     match Line::open(&self.server, patience).await {
                         Ok(line) => (Origin::Fresh, line),
-                        Err(answer) => {
-                            if let Answer::NotAccepted { reason, .. } = &answer {
-                                self.standing.not_reached(reason);
-                            }
-                            return answer;
-                        }
+                        Err(Unopened::Answered(answer)) => return Said::Answer(answer),
+                        Err(Unopened::NotReached(reason)) => return Said::Nothing(reason),
                     }
                 }
             };
             match line.deliver(letter, progress).await {
                 End::Answered(answer) => {
                     self.rest(line);
-                    return answer;
+                    return Said::Answer(answer);
                 }
                 // a server that closes what rested too long says so now, or not at all
                 End::Broken(_) | End::AnsweredLast(Answer::NotAccepted { .. })
                     if origin == Origin::Rested && !progress.may_be_taken() => {}
-                End::AnsweredLast(answer) => return answer,
-                End::Broken(reason) => return self.broken(reason, progress),
+                End::AnsweredLast(answer) => return Said::Answer(answer),
+                End::Broken(reason) => return broken(reason, progress),
             }
-        }
-    }
-
-    fn broken(&self, reason: &'static str, progress: &Progress) -> Answer {
-        if progress.may_be_taken() {
-            return Answer::NoAnswer(reason);
-        }
-        self.standing.not_reached(reason);
-        Answer::NotAccepted {
-            reason,
-            retry_after_ms: None,
         }
     }
 
@@ -243,6 +248,10 @@ impl Provider for Smtp {
 
     fn parked(&self) -> Option<&'static str> {
         self.desk.standing.parked()
+    }
+
+    fn condition(&self) -> Condition {
+        self.desk.standing.condition()
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {

@@ -16,7 +16,7 @@
 //!   with a burst of a fiftieth of the rate, at least 1, and an interval long enough that burst
 //!   and interval together stay within the rate; so a steady stream runs at about 98 % of it.
 //! - Every permit asked for is granted in the end, the shards taking turns, as long as somebody
-//!   is there to receive it.
+//!   is there to receive it and the provider is well.
 //! - A permit that its shard never used (its step was aborted, its worker is gone) comes back
 //!   after a lease. A call that comes after that needs a free slot again, or is not begun.
 
@@ -30,7 +30,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use sealpost_operators::gate::Completion;
+use sealpost_operators::gate::{Completion, Line};
 use sealpost_topology::types::Shard;
 
 /// After this long an unused permit comes back. Far longer than a commit takes, and longer than
@@ -87,6 +87,17 @@ pub(crate) struct Limits {
     pub(crate) start_within: Duration,
 }
 
+/// How many permits may be given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// As many as there is room for.
+    All,
+    /// One, while nothing else is under way: it is tried whether the provider is back.
+    One,
+    /// None.
+    Nothing,
+}
+
 struct Pace {
     limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Nanos>>,
     ahead_max: usize,
@@ -118,6 +129,20 @@ impl Pace {
     }
 }
 
+/// Who stands in line: a shard, for those of its messages that wait for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Asker {
+    pub(crate) shard: Shard,
+    pub(crate) line: Line,
+}
+
+impl From<Shard> for Asker {
+    fn from(shard: Shard) -> Self {
+        let line = Line::Any;
+        Self { shard, line }
+    }
+}
+
 /// A shard that stands in line.
 struct Asked {
     post: Weak<dyn Post>,
@@ -133,6 +158,7 @@ struct Lease {
 /// Permits for a shard.
 pub(crate) struct Grant {
     pub(crate) shard: Shard,
+    pub(crate) line: Line,
     pub(crate) post: Arc<dyn Post>,
     pub(crate) permits: usize,
 }
@@ -147,9 +173,10 @@ pub(crate) struct Flow<T> {
     /// Of those, permits that are granted and not used.
     unused: usize,
     leases: HashMap<Shard, VecDeque<Lease>>,
-    asked: HashMap<Shard, Asked>,
-    turns: VecDeque<Shard>,
+    asked: HashMap<Asker, Asked>,
+    turns: VecDeque<Asker>,
     queue: VecDeque<T>,
+    allowance: Allowance,
     /// When the next of the queue may begin.
     begins_at: Option<Duration>,
 }
@@ -168,8 +195,29 @@ impl<T> Flow<T> {
             asked: HashMap::new(),
             turns: VecDeque::new(),
             queue: VecDeque::new(),
+            allowance: Allowance::All,
             begins_at: None,
         }
+    }
+
+    /// From now on so many permits may be given out.
+    pub(crate) const fn allow(&mut self, allowance: Allowance) {
+        self.allowance = allowance;
+    }
+
+    /// Whether it is time to try a provider that ails, and nobody is about to.
+    pub(crate) fn may_be_tried(&mut self) -> bool {
+        if self.allowance != Allowance::One || !self.asked.is_empty() {
+            return false;
+        }
+        // nobody stands in line here who would have the last try's permit taken back
+        self.reclaim();
+        self.taken == 0
+    }
+
+    /// Whether somebody stands in line.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.asked.is_empty()
     }
 
     /// Slots taken.
@@ -184,11 +232,12 @@ impl<T> Flow<T> {
 
     /// A shard stands in line for more permits. What it asked for through another worker, which
     /// has lost it since, is void.
-    pub(crate) fn ask(&mut self, shard: Shard, post: &Weak<dyn Post>, permits: usize) {
+    pub(crate) fn ask(&mut self, asker: impl Into<Asker>, post: &Weak<dyn Post>, permits: usize) {
         if permits == 0 {
             return;
         }
-        match self.asked.get_mut(&shard) {
+        let asker = asker.into();
+        match self.asked.get_mut(&asker) {
             Some(asked) if asked.post.ptr_eq(post) => {
                 asked.permits = asked.permits.saturating_add(permits)
             }
@@ -200,15 +249,46 @@ impl<T> Flow<T> {
             }
             None => {
                 self.asked.insert(
-                    shard,
+                    asker,
                     Asked {
                         post: Weak::clone(post),
                         permits,
                     },
                 );
-                self.turns.push_back(shard);
+                self.turns.push_back(asker);
             }
         }
+    }
+
+    /// Takes everybody out of line who may go to any provider, in the order in which they stand.
+    pub(crate) fn withdraw(&mut self) -> Vec<(Asker, Weak<dyn Post>, usize)> {
+        let (any, only) = std::mem::take(&mut self.turns)
+            .into_iter()
+            .partition(|asker: &Asker| asker.line == Line::Any);
+        self.turns = only;
+        let any: VecDeque<Asker> = any;
+        let taken = any.into_iter().filter_map(|asker| {
+            let Asked { post, permits } = self.asked.remove(&asker)?;
+            Some((asker, post, permits))
+        });
+        taken.collect()
+    }
+
+    /// Takes one permit's worth of the first out of line who may go to any provider.
+    pub(crate) fn lend(&mut self) -> Option<(Asker, Weak<dyn Post>)> {
+        let place = self
+            .turns
+            .iter()
+            .position(|asker| asker.line == Line::Any)?;
+        let asker = *self.turns.get(place)?;
+        let asked = self.asked.get_mut(&asker)?;
+        let post = Weak::clone(&asked.post);
+        asked.permits -= 1;
+        if asked.permits == 0 {
+            self.asked.remove(&asker);
+            self.turns.remove(place);
+        }
+        Some((asker, post))
     }
 
     /// Permits come back unused.
@@ -269,9 +349,9 @@ impl<T> Flow<T> {
             for left_in_round in (1..=self.turns.len()).rev() {
                 let share = self.room().div_ceil(left_in_round);
                 if share > 0
-                    && let Some(shard) = self.turns.pop_front()
+                    && let Some(asker) = self.turns.pop_front()
                 {
-                    grants.extend(self.grant(shard, share));
+                    grants.extend(self.grant(asker, share));
                 }
             }
         }
@@ -279,23 +359,25 @@ impl<T> Flow<T> {
     }
 
     /// Gives a shard up to `share` permits, and its place in line back if it wants more.
-    fn grant(&mut self, shard: Shard, share: usize) -> Option<Grant> {
-        let asked = self.asked.get_mut(&shard)?;
+    fn grant(&mut self, asker: Asker, share: usize) -> Option<Grant> {
+        let Asker { shard, line } = asker;
+        let asked = self.asked.get_mut(&asker)?;
         let Some(post) = asked.post.upgrade() else {
             // its worker is gone; whoever owns the shard now asks for itself
-            self.asked.remove(&shard);
+            self.asked.remove(&asker);
             return None;
         };
         let permits = asked.permits.min(share);
         asked.permits -= permits;
         if asked.permits == 0 {
-            self.asked.remove(&shard);
+            self.asked.remove(&asker);
         } else {
-            self.turns.push_back(shard);
+            self.turns.push_back(asker);
         }
         self.lease(shard, permits);
         Some(Grant {
             shard,
+            line,
             post,
             permits,
         })
@@ -320,7 +402,12 @@ impl<T> Flow<T> {
     }
 
     fn room(&self) -> usize {
-        let slots = self.limits.in_flight_max.saturating_sub(self.taken);
+        let slots_max = match self.allowance {
+            Allowance::All => self.limits.in_flight_max,
+            Allowance::One => 1,
+            Allowance::Nothing => 0,
+        };
+        let slots = slots_max.saturating_sub(self.taken);
         match &self.pace {
             Some(pace) => slots.min(
                 pace.ahead_max

@@ -1,12 +1,13 @@
 //! What the sender counts, for metrics. Nothing is decided by these numbers.
 //!
-//! Invariant: labels are bounded: a channel, and a kind of answer out of a fixed list.
+//! Invariant: labels are bounded: a channel, one of two providers, and a kind of answer out of a fixed list.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealpost_operators::gate::{Answer, Word};
 use sealpost_schemas::Channel;
+use sealpost_schemas::record::Rank;
 
 /// Upper ends of the latency histogram's buckets, in milliseconds; one more bucket has no end.
 pub const LATENCY_MS_BUCKETS: [u64; 14] = [
@@ -38,7 +39,7 @@ struct ChannelStats {
 /// Counts since the start of the process; cheap to add to from any thread.
 #[derive(Default)]
 pub struct SenderStats {
-    channels: [ChannelStats; Channel::ALL.len()],
+    channels: [[ChannelStats; Rank::ALL.len()]; Channel::ALL.len()],
 }
 
 /// One channel's counts at one moment.
@@ -61,8 +62,12 @@ pub struct ChannelSnapshot {
 }
 
 impl SenderStats {
-    pub(crate) fn started(&self, channel: Channel, calls: usize) {
-        if let Some(stats) = self.channels.get(channel.index()) {
+    fn of(&self, channel: Channel, rank: Rank) -> Option<&ChannelStats> {
+        self.channels.get(channel.index())?.get(rank.index())
+    }
+
+    pub(crate) fn started(&self, channel: Channel, rank: Rank, calls: usize) {
+        if let Some(stats) = self.of(channel, rank) {
             add(&stats.started, calls as u64);
         }
     }
@@ -71,10 +76,11 @@ impl SenderStats {
     pub(crate) fn answered<'a>(
         &self,
         channel: Channel,
+        rank: Rank,
         answers: impl Iterator<Item = &'a Answer>,
         took: Option<Duration>,
     ) {
-        let Some(stats) = self.channels.get(channel.index()) else {
+        let Some(stats) = self.of(channel, rank) else {
             return;
         };
         let mut counts = [0_u64; ANSWER_KINDS.len()];
@@ -96,8 +102,13 @@ impl SenderStats {
         }
     }
 
-    pub(crate) fn asked<'a>(&self, channel: Channel, words: impl Iterator<Item = &'a Word>) {
-        let Some(stats) = self.channels.get(channel.index()) else {
+    pub(crate) fn asked<'a>(
+        &self,
+        channel: Channel,
+        rank: Rank,
+        words: impl Iterator<Item = &'a Word>,
+    ) {
+        let Some(stats) = self.of(channel, rank) else {
             return;
         };
         for word in words {
@@ -112,11 +123,11 @@ impl SenderStats {
         }
     }
 
-    /// A channel's counts. Each number is exact; together they need not be of one instant. The
+    /// The counts of a channel's provider. Each number is exact; together they need not be of one instant. The
     /// two that are levels and not counts are left at 0: [`crate::sender::Sender::snapshot`] has them.
     #[must_use]
-    pub fn snapshot(&self, channel: Channel) -> ChannelSnapshot {
-        let Some(stats) = self.channels.get(channel.index()) else {
+    pub fn snapshot(&self, channel: Channel, rank: Rank) -> ChannelSnapshot {
+        let Some(stats) = self.of(channel, rank) else {
             return ChannelSnapshot::default();
         };
         ChannelSnapshot {

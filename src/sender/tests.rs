@@ -14,7 +14,7 @@ use sealpost_schemas::{Kind, Period, Sealed, UserId, Version};
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::provider::Provider;
+use crate::provider::{Ailment, ChannelProviders};
 
 const SHARD: Shard = Shard(3);
 
@@ -51,6 +51,7 @@ impl Mailbox {
     }
 }
 
+const PERMIT: Permit = Permit::Any(Rank::Primary);
 /// Of an intent, where it matters only that it comes back.
 const DEADLINE: Timestamp = Timestamp(7);
 
@@ -61,6 +62,7 @@ type Batch = (Vec<Message>, Arc<Reply<Answer>>);
 #[derive(Default)]
 struct Puppet {
     calls: Mutex<Vec<Batch>>,
+    condition: Mutex<Option<Condition>>,
 }
 
 impl Provider for Puppet {
@@ -70,6 +72,10 @@ impl Provider for Puppet {
 
     fn doubt(&self) -> Doubt {
         Doubt::Ask
+    }
+
+    fn condition(&self) -> Condition {
+        self.condition.lock().unwrap().unwrap_or(Condition::Well)
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {
@@ -85,6 +91,8 @@ impl Provider for Puppet {
 struct Scene {
     sender: Sender,
     puppet: Arc<Puppet>,
+    /// The second provider, where there is one.
+    second: Arc<Puppet>,
     mailbox: Arc<Mailbox>,
     ring: KeyRing,
     now_us: Arc<AtomicI64>,
@@ -104,6 +112,19 @@ fn ring(seed: &str) -> KeyRing {
 }
 
 fn scene(in_flight_max: usize, rate_per_second: Option<u32>) -> Scene {
+    scene_with(in_flight_max, rate_per_second, None)
+}
+
+/// One in which every channel has a second provider.
+fn scene_of_two(in_flight_max: usize) -> Scene {
+    scene_with(in_flight_max, None, Some(Arc::default()))
+}
+
+fn scene_with(
+    in_flight_max: usize,
+    rate_per_second: Option<u32>,
+    second: Option<Arc<Puppet>>,
+) -> Scene {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_time()
@@ -119,8 +140,11 @@ fn scene(in_flight_max: usize, rate_per_second: Option<u32>) -> Scene {
     };
     let (clock, heard) = (Arc::clone(&now_us), Arc::clone(&receipts));
     let sender = Sender::with_limits(
-        [limits; Channel::ALL.len()],
-        Channel::ALL.map(|_| Arc::clone(&puppet) as Arc<dyn Provider>),
+        [[limits; Rank::ALL.len()]; Channel::ALL.len()],
+        Channel::ALL.map(|_| {
+            let second = second.clone().map(|second| second as Arc<dyn Provider>);
+            ChannelProviders::from(Arc::clone(&puppet) as Arc<dyn Provider>).with_fallback(second)
+        }),
         Arc::new(ring("right").restricted_to(&[KeyPurpose::Destination])),
         Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
         Timekeeping::system(runtime.handle().clone()),
@@ -129,6 +153,7 @@ fn scene(in_flight_max: usize, rate_per_second: Option<u32>) -> Scene {
     Scene {
         sender,
         puppet,
+        second: second.unwrap_or_default(),
         mailbox: Arc::default(),
         ring: ring("right"),
         now_us,
@@ -195,13 +220,13 @@ impl Scene {
     }
 
     fn ask_permits(&self, permits: usize) {
-        self.serve(vec![Effect::AskPermits(Channel::Email, permits)]);
+        self.serve(vec![Effect::AskPermits(Channel::Email, Line::Any, permits)]);
     }
 
     /// Permits granted so far.
     fn granted(&self) -> usize {
         let permits = |completion: &Completion| match completion {
-            Completion::Permits(Channel::Email, permits) => *permits,
+            Completion::Permits(Channel::Email, PERMIT, permits) => *permits,
             other => panic!("{other:?}"),
         };
         self.mailbox.take().iter().map(permits).sum()
@@ -211,6 +236,7 @@ impl Scene {
         Effect::Call(
             dispatch_to(user, sealed_by(&self.ring, user)),
             Timestamp(2_000_000),
+            Rank::Primary,
         )
     }
 
@@ -233,8 +259,14 @@ impl Scene {
         std::mem::take(&mut self.puppet.calls.lock().unwrap())
     }
 
+    fn is(&self, condition: Condition) {
+        *self.puppet.condition.lock().unwrap() = Some(condition);
+    }
+
     fn slots_taken(&self) -> usize {
-        self.sender.snapshot(Channel::Email).slots_taken
+        self.sender
+            .snapshot(Channel::Email, Rank::Primary)
+            .slots_taken
     }
 }
 
@@ -245,7 +277,7 @@ fn where_there_is_room_permits_are_granted_at_once() {
     assert_eq!(scene.granted(), 60);
     scene.ask_permits(60);
     assert_eq!(scene.granted(), 40);
-    let snapshot = scene.sender.snapshot(Channel::Email);
+    let snapshot = scene.sender.snapshot(Channel::Email, Rank::Primary);
     assert_eq!((snapshot.slots_taken, snapshot.permits_waiting), (100, 20));
 }
 
@@ -254,7 +286,7 @@ fn channels_do_not_share_slots() {
     let scene = scene(1, None);
     scene.serve(
         Channel::ALL
-            .map(|channel| Effect::AskPermits(channel, 1))
+            .map(|channel| Effect::AskPermits(channel, Line::Any, 1))
             .into(),
     );
     assert_eq!(scene.mailbox.take().len(), Channel::ALL.len());
@@ -300,7 +332,10 @@ fn a_slot_is_free_again_however_the_call_ended() {
         reply.answer(vec![(id(1), answer.clone())]);
         let arrived = scene.mailbox.take();
         assert!(matches!(&arrived[0], Completion::Answered(_, _, given) if *given == answer));
-        assert!(matches!(arrived[1], Completion::Permits(Channel::Email, 1)));
+        assert!(matches!(
+            arrived[1],
+            Completion::Permits(Channel::Email, PERMIT, 1)
+        ));
     }
 }
 
@@ -339,11 +374,15 @@ fn returned_and_orphaned_permits_go_to_whoever_waits() {
     let scene = scene(4, None);
     scene.ask_permits(10);
     assert_eq!(scene.granted(), 4);
-    scene.serve(vec![Effect::ReturnPermits(Channel::Email, 3)]);
+    scene.serve(vec![Effect::ReturnPermits(
+        Channel::Email,
+        Rank::Primary,
+        3,
+    )]);
     assert_eq!(scene.granted(), 3);
     scene
         .sender
-        .orphan(SHARD, Completion::Permits(Channel::Email, 2));
+        .orphan(SHARD, Completion::Permits(Channel::Email, PERMIT, 2));
     assert_eq!(scene.granted(), 2);
     assert_eq!(scene.slots_taken(), 4);
 }
@@ -353,7 +392,7 @@ fn a_call_without_a_permit_is_not_started_when_every_slot_is_taken() {
     let scene = scene(1, None);
     scene.sender.serve(
         Shard(9),
-        vec![Effect::AskPermits(Channel::Email, 1)],
+        vec![Effect::AskPermits(Channel::Email, Line::Any, 1)],
         &scene.post(),
     );
     assert_eq!(scene.granted(), 1);
@@ -371,13 +410,13 @@ fn every_call_is_made_once_and_every_permit_granted_under_a_rate() {
     let mut answered = Vec::new();
     scene.sender.serve(
         SHARD,
-        vec![Effect::AskPermits(Channel::Email, users)],
+        vec![Effect::AskPermits(Channel::Email, Line::Any, users)],
         &scene.post(),
     );
     while answered.len() < users {
         for (_, completion) in scene.mailbox.wait() {
             match completion {
-                Completion::Permits(_, permits) => {
+                Completion::Permits(_, _, permits) => {
                     let calls = (next..next + permits as u64)
                         .map(|user| scene.dispatch(user))
                         .collect();
@@ -412,7 +451,7 @@ fn every_call_is_made_once_and_every_permit_granted_under_a_rate() {
     assert_eq!(answered, (0..users as u64).collect::<Vec<_>>());
     assert_eq!(scene.slots_taken(), 0);
     assert_eq!(
-        scene.sender.snapshot(Channel::Email).answers[0],
+        scene.sender.snapshot(Channel::Email, Rank::Primary).answers[0],
         users as u64
     );
 }
@@ -423,6 +462,7 @@ fn one_destination_that_does_not_open_fails_its_own_message_only() {
     let broken = Effect::Call(
         dispatch_to(1, Sealed::from_bytes([1; 40])),
         Timestamp(2_000_000),
+        Rank::Primary,
     );
     scene.call(vec![broken, scene.dispatch(2)]);
     assert_eq!(
@@ -441,6 +481,7 @@ fn a_key_ring_that_opens_nothing_stops_the_process_and_moves_nothing_on() {
         Effect::Call(
             dispatch_to(user, sealed_by(&wrong, user)),
             Timestamp(2_000_000),
+            Rank::Primary,
         )
     };
     scene.call((1..=3).map(stranger).collect());
@@ -469,6 +510,7 @@ fn strangers_add_up_over_batches_and_one_user_counts_once() {
         scene.call(vec![Effect::Call(
             dispatch_to(user, sealed_by(&wrong, user)),
             Timestamp(2_000_000),
+            Rank::Primary,
         )]);
         scene.answers().pop().unwrap().1
     };
@@ -489,6 +531,7 @@ fn once_something_opened_the_ring_is_not_blamed() {
         Effect::Call(
             dispatch_to(user, sealed_by(&wrong, user)),
             Timestamp(2_000_000),
+            Rank::Primary,
         )
     };
     scene.call((2..=6).map(stranger).collect());
@@ -508,6 +551,7 @@ fn damaged_values_say_nothing_about_the_ring() {
         Effect::Call(
             dispatch_to(user, Sealed::from_bytes([9; 40])),
             Timestamp(2_000_000),
+            Rank::Primary,
         )
     };
     scene.call((1..=5).map(damaged).collect());
@@ -572,15 +616,18 @@ fn an_orphaned_answer_or_word_becomes_a_receipt_if_it_decides_something() {
 fn a_question_is_answered_to_the_shard_that_asked() {
     let scene = scene(10, None);
     scene.serve(vec![
-        Effect::Ask(id(1), DEADLINE),
-        Effect::Ask(id(2), DEADLINE),
+        Effect::Ask(id(1), DEADLINE, Rank::Primary),
+        Effect::Ask(id(2), DEADLINE, Rank::Primary),
     ]);
     let arrived = scene.mailbox.wait();
     assert_eq!(arrived.len(), 2);
     assert!(arrived.iter().all(|(shard, completion)| {
         *shard == SHARD && matches!(completion, Completion::Asked(_, DEADLINE, Word::NotTaken))
     }));
-    assert_eq!(scene.sender.snapshot(Channel::Email).words, [0, 2, 0]);
+    assert_eq!(
+        scene.sender.snapshot(Channel::Email, Rank::Primary).words,
+        [0, 2, 0]
+    );
 }
 
 #[test]
@@ -596,7 +643,143 @@ fn calls_are_handed_over_in_batches_and_counted() {
         vec![256, 256, 88]
     );
     drop(called);
-    let snapshot = scene.sender.snapshot(Channel::Email);
+    let snapshot = scene.sender.snapshot(Channel::Email, Rank::Primary);
     assert_eq!((snapshot.started, snapshot.answers[3]), (600, 600));
     assert_eq!(snapshot.latency.iter().sum::<u64>(), 600);
+}
+
+#[test]
+fn while_a_provider_is_down_nothing_is_granted_but_one_permit_to_try_it() {
+    let scene = scene(10, None);
+    scene.is(Condition::Ailing(Ailment::Down, Duration::from_secs(3_600)));
+    scene.ask_permits(5);
+    assert_eq!(scene.granted(), 0);
+    assert!(scene.sender.is_circuit_open(Channel::Email, Rank::Primary));
+    scene.is(Condition::Ailing(Ailment::Down, Duration::ZERO));
+    scene.ask_permits(1);
+    assert_eq!(scene.granted(), 1);
+    scene.ask_permits(1);
+    assert_eq!(scene.granted(), 0, "one at a time");
+    scene.serve(vec![scene.dispatch(1)]);
+    let (_, reply) = scene.called().pop().unwrap();
+    scene.is(Condition::Well);
+    reply.answer(vec![(id(1), Answer::Refused("no"))]);
+    let arrived = scene.mailbox.take();
+    assert!(matches!(arrived[0], Completion::Answered(..)));
+    assert!(matches!(
+        arrived[1],
+        Completion::Permits(Channel::Email, PERMIT, 6)
+    ));
+}
+
+#[test]
+fn a_provider_that_is_down_is_tried_when_its_pause_is_over() {
+    let scene = scene(10, None);
+    scene.is(Condition::Ailing(Ailment::Down, Duration::from_millis(1)));
+    scene.ask_permits(5);
+    scene.is(Condition::Ailing(Ailment::Down, Duration::ZERO));
+    // the timer's thread comes back by itself
+    let arrived = scene.mailbox.wait();
+    assert!(matches!(
+        arrived[..],
+        [(SHARD, Completion::Permits(Channel::Email, PERMIT, 1))]
+    ));
+}
+
+const DOWN: Condition = Condition::Ailing(Ailment::Down, Duration::from_secs(3_600));
+const TO_BE_TRIED: Condition = Condition::Ailing(Ailment::Down, Duration::ZERO);
+const SECOND: Permit = Permit::Any(Rank::Fallback);
+
+impl Scene {
+    fn second_is(&self, condition: Condition) {
+        *self.second.condition.lock().unwrap() = Some(condition);
+    }
+
+    /// The permits granted since the last time.
+    fn permits(&self) -> Vec<(Permit, usize)> {
+        let permits = |completion| match completion {
+            Completion::Permits(Channel::Email, permit, permits) => (permit, permits),
+            other => panic!("{other:?}"),
+        };
+        self.mailbox.take().into_iter().map(permits).collect()
+    }
+}
+
+#[test]
+fn while_the_first_provider_is_well_permits_are_its_own_and_else_the_seconds() {
+    let scene = scene_of_two(10);
+    scene.ask_permits(3);
+    assert_eq!(scene.permits(), [(PERMIT, 3)]);
+    scene.is(DOWN);
+    scene.ask_permits(4);
+    assert_eq!(scene.permits(), [(SECOND, 4)]);
+    assert_eq!(scene.sender.down(), None);
+    scene.is(Condition::Well);
+    scene.ask_permits(2);
+    assert_eq!(scene.permits(), [(PERMIT, 2)]);
+    scene.is(DOWN);
+    scene.second_is(DOWN);
+    scene.ask_permits(2);
+    assert_eq!(scene.permits(), []);
+    assert_eq!(scene.sender.down(), Some(Channel::Email));
+}
+
+#[test]
+fn who_waits_for_the_first_provider_gets_permits_of_the_second_once_the_first_is_down() {
+    let scene = scene_of_two(2);
+    scene.ask_permits(5);
+    assert_eq!(scene.permits(), [(PERMIT, 2)]);
+    scene.is(DOWN);
+    scene.ask_permits(1);
+    // the one more that asked, and one of the three that waited
+    assert_eq!(scene.permits(), [(SECOND, 2)]);
+    let waiting = |rank| scene.sender.snapshot(Channel::Email, rank).permits_waiting;
+    assert_eq!((waiting(Rank::Primary), waiting(Rank::Fallback)), (0, 2));
+}
+
+#[test]
+fn who_is_in_doubt_waits_for_its_own_provider_however_that_is() {
+    let scene = scene_of_two(10);
+    scene.is(DOWN);
+    let only = |rank| Effect::AskPermits(Channel::Email, Line::Only(rank), 2);
+    scene.serve(vec![only(Rank::Primary), only(Rank::Fallback)]);
+    assert_eq!(scene.permits(), [(Permit::Only(Rank::Fallback), 2)]);
+    scene.is(Condition::Well);
+    scene.ask_permits(1);
+    assert_eq!(
+        scene.permits(),
+        [(Permit::Only(Rank::Primary), 2), (PERMIT, 1)]
+    );
+}
+
+#[test]
+fn one_message_at_a_time_tries_the_first_provider_while_the_second_stands_in() {
+    let scene = scene_of_two(10);
+    scene.is(TO_BE_TRIED);
+    scene.ask_permits(4);
+    assert_eq!(scene.permits(), [(PERMIT, 1), (SECOND, 3)]);
+    scene.ask_permits(2);
+    assert_eq!(scene.permits(), [(SECOND, 2)]);
+}
+
+#[test]
+fn calls_and_questions_go_to_the_provider_that_their_intent_names() {
+    let scene = scene_of_two(10);
+    let call = |user, rank| {
+        let dispatch = dispatch_to(user, sealed_by(&scene.ring, user));
+        Effect::Call(dispatch, Timestamp(2_000_000), rank)
+    };
+    scene.serve(vec![call(1, Rank::Fallback), call(2, Rank::Primary)]);
+    let users = |puppet: &Puppet| -> Vec<u64> {
+        let calls = puppet.calls.lock().unwrap();
+        let messages = calls.iter().flat_map(|(messages, _)| messages);
+        messages.map(|message| message.id.user_id.get()).collect()
+    };
+    assert_eq!(
+        (users(&scene.puppet), users(&scene.second)),
+        (vec![2], vec![1])
+    );
+    scene.serve(vec![Effect::Ask(id(1), DEADLINE, Rank::Fallback)]);
+    let words = |rank| scene.sender.snapshot(Channel::Email, rank).words[1];
+    assert_eq!((words(Rank::Primary), words(Rank::Fallback)), (0, 1));
 }

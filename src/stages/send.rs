@@ -218,12 +218,12 @@ impl Processor for SendProcessor {
         completion: Completion,
         context: &mut Context<'_, Effect>,
     ) -> Result<(), ProcessError> {
-        if let Completion::Permits(channel, count) = completion
+        if let Completion::Permits(channel, permit, count) = completion
             && (self.closing || self.stopping.load(Ordering::SeqCst))
         {
             // whoever stood in line for it stays there, and is read again
             let Parts { effects, .. } = context.parts();
-            effects.push(Effect::ReturnPermits(channel, count));
+            effects.push(Effect::ReturnPermits(channel, permit.rank(), count));
             return Ok(());
         }
         self.with_scope(context, |operator, scope| {

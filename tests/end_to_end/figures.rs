@@ -111,8 +111,9 @@ fn figures_agree_with_the_ledger_and_the_books() {
     assert_eq!(sum(&now, "sealpost_call_duration_seconds_count"), called);
     for (channel, of_channel) in books["by_channel"].as_object().unwrap() {
         let answers = |kind: &str| {
-            let name =
-                format!("sealpost_call_answers_total{{channel=\"{channel}\",answer=\"{kind}\"}}");
+            let name = format!(
+                "sealpost_call_answers_total{{channel=\"{channel}\",provider=\"primary\",answer=\"{kind}\"}}"
+            );
             sum(&now, &name)
         };
         assert_eq!(of_channel["sent"], answers("accepted"), "{channel}");

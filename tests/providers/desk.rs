@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealpost::config::{ChannelConfig, ProviderHttpConfig, ProviderKind, ProviderSmtpConfig};
 use sealpost::provider::http::Http;
 use sealpost::provider::smtp::Smtp;
-use sealpost::provider::{Message, Provider, Reply, WallClock};
+use sealpost::provider::{Ailment, Condition, Message, Provider, Reply, WallClock};
 use sealpost_operators::gate::{Answer, CallId, Word};
 use sealpost_schemas::sealed::Plaintext;
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version};
@@ -70,6 +70,22 @@ impl Desk {
         let channel = ChannelConfig {
             provider: ProviderKind::Http,
             http: Some(http),
+            breaker_failures: 0,
+            ..ChannelConfig::default()
+        };
+        Self::with(|runtime| {
+            let provider = Http::new(Channel::Email, &channel, runtime, clock(), |_| None);
+            Box::new(provider.unwrap())
+        })
+    }
+
+    /// One whose circuit opens after so many failures, for good as far as a test goes.
+    pub(crate) fn with_breaker(http: ProviderHttpConfig, failures: u32) -> Self {
+        let channel = ChannelConfig {
+            provider: ProviderKind::Http,
+            http: Some(http),
+            breaker_failures: failures,
+            breaker_pause_ms: 3_600_000,
             ..ChannelConfig::default()
         };
         Self::with(|runtime| {
@@ -83,6 +99,7 @@ impl Desk {
         let channel = ChannelConfig {
             provider: ProviderKind::Smtp,
             smtp: Some(smtp),
+            breaker_failures: 0,
             ..ChannelConfig::default()
         };
         Self::with(|runtime| {
@@ -144,6 +161,13 @@ impl Desk {
         });
         self.provider.ask(vec![id(user)], Arc::new(reply));
         collect(&words, 1).remove(0)
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(
+            self.provider.condition(),
+            Condition::Ailing(Ailment::Down, _)
+        )
     }
 
     pub(crate) fn parked(&self) -> Option<&'static str> {

@@ -64,6 +64,12 @@ impl Kit {
         ledger::read(&self.ledger()).unwrap()
     }
 
+    /// Ends it; its ledger stays.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// How long the ledger is: it grows with every call.
     pub(crate) fn bytes(&self) -> u64 {
         size(&self.ledger())
@@ -76,8 +82,7 @@ fn size(path: &Path) -> u64 {
 
 impl Drop for Kit {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

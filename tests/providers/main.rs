@@ -9,8 +9,10 @@
 )]
 
 mod answers;
+mod breaker;
 mod breaks;
 mod desk;
+mod fallback;
 mod kept_alive;
 mod kit;
 mod mail;

@@ -36,6 +36,15 @@ impl Deployment {
         })
     }
 
+    /// With as many more calls on the line as there are more users than usual.
+    pub(crate) fn for_users(mut self, users: u64, partitions: u32) -> Self {
+        let in_flight = format!("max_in_flight = {}", (users / 100).max(40));
+        self.more = CHANNELS.replace("max_in_flight = 40", &in_flight);
+        let prefix = self.prefix.clone();
+        self.configure(&prefix, partitions);
+        self
+    }
+
     /// Is configured for other topics from here on.
     pub(crate) fn configure(&mut self, prefix: &str, partitions: u32) {
         prefix.clone_into(&mut self.prefix);

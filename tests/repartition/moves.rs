@@ -42,9 +42,10 @@ fn next_period(site: &Site, user: u64) {
 
 #[test]
 fn a_deployment_goes_from_4_to_12_partitions_and_back_in_the_middle_of_a_send() {
-    let Some(mut kafka) = Deployment::new("moves", 4) else {
+    let Some(kafka) = Deployment::new("moves", 4) else {
         return;
     };
+    let mut kafka = kafka.for_users(users(), 4);
     let count = usize::try_from(users()).unwrap();
     kafka.site.prepare(users());
     kafka.site.file("stranger.ndjson", STRANGER);

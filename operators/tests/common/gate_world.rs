@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealpost_operators::gate::{
-    Answer, CallId, ChannelRule, Completion, Doubt, Effect, Gate, LATE_ANSWER, Output, Scope, Word,
+    Answer, CallId, ChannelRule, ChannelRules, Completion, Doubt, Effect, Gate, LATE_ANSWER, Line,
+    Output, Permit, Scope, Word,
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
-    Action, Delivery, Dispatch, Hold, Outcome, Release, Resolution, Resolve, Returned, RouteNotice,
-    SendState, Standing, State,
+    Action, Delivery, Dispatch, Hold, Outcome, Rank, Release, Resolution, Resolve, Returned,
+    RouteNotice, SendState, Standing, State,
 };
 use sealpost_schemas::{Channel, Digest, Kind, Period, Sealed, Timestamp, Version, codec};
 
@@ -29,6 +30,8 @@ pub(crate) enum Sabotage {
     ForgetsState,
     CommitsWhatIsUnfinished,
     ProviderDoesNotDedupe,
+    CallsEitherProvider,
+    AsksEitherProvider,
 }
 
 /// What runs came across.
@@ -41,6 +44,10 @@ pub(crate) struct Seen {
     pub(crate) repeated: u64,
     pub(crate) late_answers: usize,
     pub(crate) given_back: usize,
+    /// Messages that the second provider took.
+    pub(crate) by_fallback: usize,
+    /// Calls of a key that the other provider had been called with before.
+    pub(crate) crossed: usize,
 }
 
 impl Seen {
@@ -52,6 +59,8 @@ impl Seen {
         self.repeated += other.repeated;
         self.late_answers += other.late_answers;
         self.given_back += other.given_back;
+        self.by_fallback += other.by_fallback;
+        self.crossed += other.crossed;
     }
 }
 
@@ -72,8 +81,9 @@ enum Route {
 }
 
 /// A call from its effect to its answer.
-struct Line {
+struct OnTheLine {
     id: CallId,
+    rank: Rank,
     deadline: Timestamp,
     start_at: Timestamp,
     started: Option<Started>,
@@ -89,7 +99,8 @@ struct Started {
 
 pub(crate) struct World {
     random: u64,
-    doubt: Doubt,
+    /// What each provider can promise; the second is there only if it can promise something.
+    doubts: [Option<Doubt>; 2],
     sabotage: Sabotage,
     /// Whether anything still goes wrong.
     stormy: bool,
@@ -114,15 +125,18 @@ pub(crate) struct World {
     out: Vec<Output>,
     effects: Vec<Effect>,
     completions: Vec<Completion>,
-    permits: [usize; Channel::ALL.len()],
-    lines: Vec<Line>,
-    questions: Vec<(Timestamp, CallId, Timestamp)>,
-    /// Who was sent what, and when: the provider's own book.
-    ledger: Vec<(CallId, Timestamp)>,
+    permits: BTreeMap<(Channel, Line), usize>,
+    lines: Vec<OnTheLine>,
+    questions: Vec<(Timestamp, CallId, Timestamp, Rank)>,
+    /// Who was sent what, when and by whom: the providers' own books.
+    ledger: Vec<(CallId, Timestamp, Rank)>,
+    /// Calls that began and that their provider has not said a clear no to.
+    in_doubt: Vec<(CallId, Rank)>,
+    begun: Vec<(CallId, Rank)>,
     called: Vec<CallId>,
     /// Whatever has had an intent.
-    begun: BTreeSet<CallId>,
-    committed_begun: BTreeSet<CallId>,
+    intents: BTreeSet<CallId>,
+    committed_intents: BTreeSet<CallId>,
     routes: BTreeMap<u64, (Version, Route)>,
     seen: Seen,
     wrong: Option<String>,
@@ -158,15 +172,24 @@ fn dispatch(id: u64, version: Version, channel: Channel) -> Dispatch {
 
 impl World {
     pub(crate) fn new(seed: u64, doubt: Doubt, sabotage: Sabotage) -> Self {
+        Self::with(seed, [Some(doubt), None], sabotage)
+    }
+
+    /// One in which every channel has two providers.
+    pub(crate) fn of_two(seed: u64, doubts: [Doubt; 2], sabotage: Sabotage) -> Self {
+        Self::with(seed, doubts.map(Some), sabotage)
+    }
+
+    fn with(seed: u64, doubts: [Option<Doubt>; 2], sabotage: Sabotage) -> Self {
         let mut world = Self {
             random: seed,
-            doubt,
+            doubts,
             sabotage,
             stormy: true,
             holding: false,
             now: Timestamp::from_ms(1_000_000),
             process: 0,
-            gate: Self::gate(doubt),
+            gate: Self::gate(doubts),
             table: MapTable::default(),
             committed_table: MapTable::default(),
             holds: MapTable::default(),
@@ -183,13 +206,15 @@ impl World {
             out: Vec::new(),
             effects: Vec::new(),
             completions: Vec::new(),
-            permits: [0; Channel::ALL.len()],
+            permits: BTreeMap::new(),
             lines: Vec::new(),
             questions: Vec::new(),
             ledger: Vec::new(),
+            in_doubt: Vec::new(),
+            begun: Vec::new(),
             called: Vec::new(),
-            begun: BTreeSet::new(),
-            committed_begun: BTreeSet::new(),
+            intents: BTreeSet::new(),
+            committed_intents: BTreeSet::new(),
             routes: BTreeMap::new(),
             seen: Seen::default(),
             wrong: None,
@@ -210,14 +235,30 @@ impl World {
         self
     }
 
-    fn gate(doubt: Doubt) -> Gate {
-        let rule = ChannelRule {
-            start_within_ms: START_WITHIN_MS,
-            grace_ms: GRACE_MS,
-            doubt,
-            backoff_ms: 100,
-        };
-        Gate::new([rule; Channel::ALL.len()], 2)
+    fn gate(doubts: [Option<Doubt>; 2]) -> Gate {
+        let [primary, fallback] = doubts.map(|doubt| {
+            Some(ChannelRule {
+                start_within_ms: START_WITHIN_MS,
+                grace_ms: GRACE_MS,
+                doubt: doubt?,
+                backoff_ms: 100,
+            })
+        });
+        let rules = ChannelRules::from(primary.unwrap()).with_fallback(fallback);
+        Gate::new([rules; Channel::ALL.len()], 2)
+    }
+
+    fn doubt(&self, rank: Rank) -> Doubt {
+        self.doubts[rank.index()].unwrap()
+    }
+
+    /// Either, if there are two.
+    fn any_rank(&mut self) -> Rank {
+        if self.doubts[1].is_some() && self.one_in(2) {
+            Rank::Fallback
+        } else {
+            Rank::Primary
+        }
     }
 
     fn draw(&mut self, below: u64) -> u64 {
@@ -351,11 +392,11 @@ impl World {
             if let Effect::Call(dispatch, _) = effect {
                 let id = CallId::of(dispatch);
                 let read = &self.control[..self.control_position];
-                if is_held(read, id.channel) && !self.begun.contains(&id) {
+                if is_held(read, id.channel) && !self.intents.contains(&id) {
                     self.wrong
                         .get_or_insert(format!("{id:?} began although it is held"));
                 }
-                self.begun.insert(id);
+                self.intents.insert(id);
             }
         }
         self.seen.repeated += self.gate.counts.repeated - before;
@@ -415,16 +456,21 @@ impl World {
     }
 
     fn grant(&mut self) {
-        for channel in ROUTE {
-            let asked = self.permits[channel.index()];
+        for (channel, line) in self.permits.keys().copied().collect::<Vec<_>>() {
+            let asked = self.permits[&(channel, line)];
             if asked > 0 {
                 let granted = if self.stormy {
                     1 + self.draw(asked as u64) as usize
                 } else {
                     asked
                 };
-                self.permits[channel.index()] -= granted;
-                self.completions.push(Completion::Permits(channel, granted));
+                let permit = match line {
+                    Line::Any => Permit::Any(self.any_rank()),
+                    Line::Only(rank) => Permit::Only(rank),
+                };
+                *self.permits.entry((channel, line)).or_default() -= granted;
+                self.completions
+                    .push(Completion::Permits(channel, permit, granted));
             }
         }
     }
@@ -442,7 +488,7 @@ impl World {
         };
         self.receipts_committed = self.receipts_position;
         self.committed_holds = self.holds.clone();
-        self.committed_begun = self.begun.clone();
+        self.committed_intents = self.intents.clone();
         self.control_committed = self.control_position;
         let mut deliveries = Vec::new();
         for output in std::mem::take(&mut self.out) {
@@ -460,9 +506,9 @@ impl World {
 
     fn restart(&mut self, death: Death) {
         self.seen.crashes += 1;
-        self.gate = Self::gate(self.doubt);
+        self.gate = Self::gate(self.doubts);
         self.holds = self.committed_holds.clone();
-        self.begun = self.committed_begun.clone();
+        self.intents = self.committed_intents.clone();
         self.control_position = self.control_committed;
         self.gate.restored(&self.holds).unwrap();
         self.table = if self.sabotage == Sabotage::ForgetsState {
@@ -478,18 +524,23 @@ impl World {
             self.process += 1;
             self.completions.clear();
             self.questions.clear();
-            self.permits = Default::default();
+            self.permits.clear();
         }
     }
 
     fn perform(&mut self) {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::AskPermits(channel, count) => self.permits[channel.index()] += count,
+                Effect::AskPermits(channel, line, count) => {
+                    *self.permits.entry((channel, line)).or_default() += count;
+                }
                 Effect::ReturnPermits(..) => {}
-                Effect::Call(dispatch, deadline) => {
+                Effect::Call(dispatch, deadline, mut rank) => {
                     let id = CallId::of(&dispatch);
                     self.called.push(id);
+                    if self.sabotage == Sabotage::CallsEitherProvider {
+                        rank = self.any_rank();
+                    }
                     let slow = if self.stormy && self.one_in(6) {
                         3 * START_WITHIN_MS
                     } else {
@@ -498,23 +549,28 @@ impl World {
                     let start_at = self
                         .now
                         .plus_ms(self.draw(slow.unsigned_abs()).cast_signed());
-                    self.lines.push(Line {
+                    self.lines.push(OnTheLine {
                         id,
+                        rank,
                         deadline,
                         start_at,
                         started: None,
                         process: self.process,
                     });
                 }
-                Effect::Ask(id, deadline) => {
-                    let may_be_taken = |line: &Line| {
+                Effect::Ask(id, deadline, mut rank) => {
+                    if self.sabotage == Sabotage::AsksEitherProvider {
+                        rank = self.any_rank();
+                    }
+                    let may_be_taken = |line: &OnTheLine| {
                         line.id == id && (line.started.is_some() || self.now < line.deadline)
                     };
                     if self.lines.iter().any(may_be_taken) {
                         self.violate(format!("asked for {id:?} while its call was on the line"));
                     }
                     let wait = self.ms(GRACE_MS / 2);
-                    self.questions.push((self.now.plus_ms(wait), id, deadline));
+                    self.questions
+                        .push((self.now.plus_ms(wait), id, deadline, rank));
                 }
             }
         }
@@ -524,7 +580,7 @@ impl World {
     fn pass(&mut self, ms: i64) {
         let until = self.now.plus_ms(ms);
         loop {
-            let due = |line: &Line| match &line.started {
+            let due = |line: &OnTheLine| match &line.started {
                 None => line.start_at,
                 Some(started) => started.take_at.unwrap_or(started.answer_at),
             };
@@ -549,8 +605,8 @@ impl World {
                 }
                 (_, Some((at, place))) if at <= until => {
                     self.now = self.now.max(at);
-                    let (_, id, deadline) = self.questions.swap_remove(place);
-                    self.answer_question(id, deadline);
+                    let (_, id, deadline, rank) = self.questions.swap_remove(place);
+                    self.answer_question(id, deadline, rank);
                 }
                 _ => break,
             }
@@ -559,8 +615,9 @@ impl World {
     }
 
     fn line_moves(&mut self, place: usize) {
-        let Line {
+        let OnTheLine {
             id,
+            rank,
             deadline,
             ref mut started,
             process,
@@ -580,29 +637,49 @@ impl World {
                 ..
             }) => {
                 *take = None;
-                self.take(id);
+                self.take(id, rank);
             }
             Some(_) => {
                 let Some(Started { answer, .. }) = self.lines.swap_remove(place).started else {
                     return;
                 };
+                if !matches!(answer, Answer::Accepted { .. } | Answer::NoAnswer(_)) {
+                    let place = self.in_doubt.iter().position(|it| *it == (id, rank));
+                    self.in_doubt.swap_remove(place.unwrap());
+                }
                 self.answered(id, deadline, answer, process);
             }
         }
     }
 
     fn start(&mut self, place: usize) {
-        let id = self.lines[place].id;
-        let same = |line: &Line| line.id.user_id == id.user_id && line.started.is_some();
+        let (id, rank) = (self.lines[place].id, self.lines[place].rank);
+        if self
+            .in_doubt
+            .iter()
+            .any(|(other, at)| *other == id && *at != rank)
+        {
+            self.violate(format!(
+                "{id:?} is in doubt, and the other provider is called"
+            ));
+        }
+        if self
+            .begun
+            .iter()
+            .any(|(other, at)| *other == id && *at != rank)
+        {
+            self.seen.crossed += 1;
+        }
+        self.in_doubt.push((id, rank));
+        self.begun.push((id, rank));
+        let same = |line: &OnTheLine| line.id.user_id == id.user_id && line.started.is_some();
         if self.lines.iter().any(same) {
             self.violate(format!("a call of {id:?} while another is on the line"));
         }
-        let dedupes = matches!(self.doubt, Doubt::Repeat { .. });
-        if self
-            .ledger
-            .iter()
-            .any(|(taken, _)| taken.user_id == id.user_id && (!dedupes || *taken != id))
-        {
+        let dedupes = matches!(self.doubt(rank), Doubt::Repeat { .. });
+        if self.ledger.iter().any(|(taken, _, by)| {
+            taken.user_id == id.user_id && (!dedupes || (*taken, *by) != (id, rank))
+        }) {
             self.violate(format!("a call of {id:?} although it was taken"));
         }
         let accepted = Answer::Accepted {
@@ -637,24 +714,24 @@ impl World {
     }
 
     /// The provider takes a message, or knows that it has it.
-    fn take(&mut self, id: CallId) {
-        if let Doubt::Repeat { window_ms } = self.doubt
+    fn take(&mut self, id: CallId, rank: Rank) {
+        if let Doubt::Repeat { window_ms } = self.doubt(rank)
             && self.sabotage != Sabotage::ProviderDoesNotDedupe
-            && self
-                .ledger
-                .iter()
-                .any(|(taken, at)| *taken == id && self.now <= at.plus_ms(window_ms))
+            && self.ledger.iter().any(|(taken, at, by)| {
+                (*taken, *by) == (id, rank) && self.now <= at.plus_ms(window_ms)
+            })
         {
             return;
         }
         if self
             .ledger
             .iter()
-            .any(|(taken, _)| taken.user_id == id.user_id)
+            .any(|(taken, ..)| taken.user_id == id.user_id)
         {
             self.violate(format!("{id:?} was taken, and something before it"));
         }
-        self.ledger.push((id, self.now));
+        self.seen.by_fallback += usize::from(rank == Rank::Fallback);
+        self.ledger.push((id, self.now, rank));
     }
 
     fn answered(&mut self, id: CallId, deadline: Timestamp, answer: Answer, process: usize) {
@@ -687,14 +764,21 @@ impl World {
         }
     }
 
-    fn answer_question(&mut self, id: CallId, deadline: Timestamp) {
+    fn answer_question(&mut self, id: CallId, deadline: Timestamp, rank: Rank) {
+        let known = |(taken, _, by): &(CallId, Timestamp, Rank)| (*taken, *by) == (id, rank);
         let word = if self.stormy && self.one_in(4) {
             Word::Unclear
-        } else if self.ledger.iter().any(|(taken, _)| *taken == id) {
+        } else if self.ledger.iter().any(known) {
             Word::Taken {
                 provider_message_id: None,
             }
         } else {
+            // a question of before says nothing of a call that has begun since
+            let on_the_line =
+                |line: &OnTheLine| (line.id, line.rank) == (id, rank) && line.started.is_some();
+            if !self.lines.iter().any(on_the_line) {
+                self.in_doubt.retain(|it| *it != (id, rank));
+            }
             Word::NotTaken
         };
         self.completions.push(Completion::Asked(id, deadline, word));
@@ -794,7 +878,7 @@ impl World {
                 let sent = self
                     .ledger
                     .iter()
-                    .any(|(taken, _)| taken.user_id == user(id));
+                    .any(|(taken, ..)| taken.user_id == user(id));
                 let resolution = if sent {
                     Resolution::Sent
                 } else {
@@ -868,17 +952,26 @@ impl World {
             let taken = self
                 .ledger
                 .iter()
-                .filter(|(taken, _)| taken.user_id == user(id))
+                .filter(|(taken, ..)| taken.user_id == user(id))
                 .count();
             let called = self.called.iter().any(|call| call.user_id == user(id));
-            let state = Self::state(&self.committed_table, id)
-                .and_then(|state| Some(state.kinds.first()?.state));
+            let state = Self::state(&self.committed_table, id);
+            // by whom it is in doubt
+            let unknown = state
+                .iter()
+                .flat_map(|state| &state.kinds)
+                .flat_map(|kind| &kind.calls)
+                .find(|call| call.outcome == Some(Outcome::Unknown))
+                .map(|call| call.provider);
+            let state = state.and_then(|state| Some(state.kinds.first()?.state));
             let route = self.routes[&id].1;
             let agrees = match state {
                 Some(State::Sent) => taken == 1 && route == Route::Sent,
                 Some(State::Failed) => taken == 0 && route == Route::Failed,
                 Some(State::Unknown) => {
-                    called && self.doubt != Doubt::Ask && matches!(route, Route::Unknown(_))
+                    called
+                        && unknown.is_some_and(|rank| self.doubt(rank) != Doubt::Ask)
+                        && matches!(route, Route::Unknown(_))
                 }
                 _ => false,
             };

@@ -123,6 +123,7 @@ impl RecordType {
         match self {
             Self::Subscriber => &[avsc!("older/subscriber-1")],
             Self::Command => &[avsc!("older/command-1"), avsc!("older/command-2")],
+            Self::SendState => &[avsc!("older/send_state-1")],
             _ => &[],
         }
     }

@@ -4,7 +4,9 @@ use sealpost_schemas::codec::{
     CodecError, Encoder, RecordType, WriterSchema, WriterSchemaProblem, decode, decode_datum, is,
     schema_json,
 };
-use sealpost_schemas::record::{Action, Close, Command, Locale, Subscriber, Usage, UsageKind};
+use sealpost_schemas::record::{
+    Action, Close, Command, Locale, Rank, SendState, Subscriber, Usage, UsageKind,
+};
 use sealpost_schemas::{Timestamp, UserId};
 
 use crate::{samples, unhex};
@@ -69,6 +71,19 @@ fn a_close_from_before_it_could_say_when_is_read() {
             ..samples::command()
         }
     );
+}
+
+/// Written by `avro/older/send_state-1.avsc`: a channel had one provider.
+const SEND_STATE_1: &str = include_str!("../fixtures/older/send_state-1.hex");
+
+#[test]
+fn a_send_state_from_before_there_were_two_providers_names_the_first() {
+    let state: SendState = decode(&unhex(SEND_STATE_1)).unwrap();
+    let mut expected = samples::send_state();
+    for call in expected.kinds.iter_mut().flat_map(|kind| &mut kind.calls) {
+        call.provider = Rank::Primary;
+    }
+    assert_eq!(state, expected);
 }
 
 fn problem(json: &str) -> WriterSchemaProblem {

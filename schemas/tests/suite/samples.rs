@@ -182,10 +182,14 @@ pub(crate) fn send_state() -> SendState {
         provider_message_id: Some("m-1".to_owned()),
         body_digest: Digest::of(b"body"),
         updated_at: at(3),
+        provider: Rank::Primary,
     };
     let calls = vec![
         call(0, Channel::Email, Some(Outcome::Failed)),
-        call(0, Channel::Sms, Some(Outcome::Unknown)),
+        Call {
+            provider: Rank::Fallback,
+            ..call(0, Channel::Sms, Some(Outcome::Unknown))
+        },
         call(1, Channel::Kakao, Some(Outcome::Sent)),
     ];
     let kind_state = |kind: Kind, state: State| KindState {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use hyper::header::HeaderName;
-use sealpost_schemas::Channel;
 use serde::Deserialize;
 
 use super::secret::Secret;
+use crate::provider::Section;
 
 /// Headers that belong to the protocol, and are set by it.
 const RESERVED: [&str; 12] = [
@@ -92,8 +92,9 @@ impl ProviderHttpConfig {
     ///
     /// # Errors
     /// Names the key; never what an address or a header holds.
-    pub fn check(&self, channel: Channel) -> Result<()> {
-        let key = |name: &str| format!("channels.{channel}.http.{name}");
+    pub fn check(&self, section: impl Into<Section>) -> Result<()> {
+        let section = section.into();
+        let key = |name: &str| format!("channels.{section}.http.{name}");
         if !(1..=600_000).contains(&self.timeout_ms) {
             bail!("{} must be from 1 to 600000", key("timeout_ms"));
         }
@@ -137,6 +138,8 @@ impl ProviderHttpConfig {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use sealpost_schemas::Channel;
 
     use super::*;
 

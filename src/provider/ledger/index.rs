@@ -1,4 +1,4 @@
-//! Which keys a channel's provider took: the answer to a question by key.
+//! Which keys a provider took: the answer to a question by key.
 //!
 //! Invariants:
 //! - Read from the files and from nothing else, so that it knows what other processes wrote, and
@@ -11,23 +11,23 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sealpost_schemas::{Channel, MessageKey};
+use sealpost_schemas::MessageKey;
 
-use super::{Event, files, scan};
+use super::{Event, Section, files, scan};
 
 /// See the module.
 pub struct Index {
     folder: PathBuf,
-    channel: Channel,
+    section: Section,
     read_bytes: HashMap<PathBuf, u64>,
     accepted: HashSet<MessageKey>,
 }
 
 impl Index {
-    pub(super) fn new(folder: &Path, channel: Channel) -> Self {
+    pub(super) fn new(folder: &Path, section: Section) -> Self {
         Self {
             folder: folder.to_owned(),
-            channel,
+            section,
             read_bytes: HashMap::new(),
             accepted: HashSet::new(),
         }
@@ -38,8 +38,8 @@ impl Index {
     /// # Errors
     /// When a file cannot be read: then it cannot be said that a key was not taken.
     pub fn refresh(&mut self) -> io::Result<()> {
-        for (channel, _, path) in files(&self.folder)? {
-            if channel != self.channel {
+        for (section, _, path) in files(&self.folder)? {
+            if section != self.section {
                 continue;
             }
             let from = self.read_bytes.get(&path).copied().unwrap_or(0);

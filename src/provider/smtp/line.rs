@@ -61,6 +61,14 @@ impl Progress {
     }
 }
 
+/// Why a connection could not be opened: no message was spoken of.
+pub(super) enum Unopened {
+    /// The server said something, or what it offers is not what is needed.
+    Answered(Answer),
+    /// It was not reached, or said nothing.
+    NotReached(&'static str),
+}
+
 /// How a conversation ended.
 pub(super) enum End {
     /// The server said something, and goes on listening.
@@ -77,9 +85,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Connects, shakes hands and signs in. A failure is an answer already: no message was
-    /// spoken of.
-    pub(super) async fn open(server: &Server, patience: Duration) -> Result<Self, Answer> {
+    /// Connects, shakes hands and signs in.
+    pub(super) async fn open(server: &Server, patience: Duration) -> Result<Self, Unopened> {
         let wrapper = match &server.encryption {
             Encryption::Wrapper(parameters) => Some(parameters.clone()),
             Encryption::None | Encryption::StartTls(_) => None,
@@ -96,7 +103,9 @@ impl Line {
         .map_err(|error| unopened(Step::Greeting, &error))?;
         if let Encryption::StartTls(parameters) = &server.encryption {
             if !connection.can_starttls() {
-                return Err(Answer::Misconfigured("smtp-starttls-missing"));
+                return Err(Unopened::Answered(Answer::Misconfigured(
+                    "smtp-starttls-missing",
+                )));
             }
             connection
                 .starttls(parameters.clone(), &server.hello)
@@ -106,7 +115,9 @@ impl Line {
         if let Some(credentials) = &server.credentials {
             let info = connection.server_info();
             if info.get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
-                return Err(Answer::Misconfigured("smtp-auth-missing"));
+                return Err(Unopened::Answered(Answer::Misconfigured(
+                    "smtp-auth-missing",
+                )));
             }
             connection
                 .auth(DEFAULT_MECHANISMS, credentials)
@@ -203,16 +214,13 @@ fn code(error: &Error) -> Option<u16> {
 }
 
 /// What it means that a line could not be opened.
-fn unopened(step: Step, error: &Error) -> Answer {
+fn unopened(step: Step, error: &Error) -> Unopened {
     if let Some(code) = code(error) {
-        return meaning::of_negative(step, code);
+        return Unopened::Answered(meaning::of_negative(step, code));
     }
     match broken(error) {
-        reason @ "tls-failed" => Answer::Misconfigured(reason),
-        reason => Answer::NotAccepted {
-            reason,
-            retry_after_ms: None,
-        },
+        reason @ "tls-failed" => Unopened::Answered(Answer::Misconfigured(reason)),
+        reason => Unopened::NotReached(reason),
     }
 }
 

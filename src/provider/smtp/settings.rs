@@ -8,6 +8,7 @@ use lettre::message::Mailbox;
 use sealpost_schemas::Channel;
 use serde::Deserialize;
 
+use crate::provider::Section;
 use crate::provider::http::secret::Secret;
 
 /// See the module.
@@ -103,11 +104,12 @@ impl ProviderSmtpConfig {
     ///
     /// # Errors
     /// Names the key; never what a secret holds.
-    pub fn check(&self, channel: Channel) -> Result<()> {
-        let key = |name: &str| format!("channels.{channel}.smtp.{name}");
-        if channel != Channel::Email {
+    pub fn check(&self, section: impl Into<Section>) -> Result<()> {
+        let section = section.into();
+        let key = |name: &str| format!("channels.{section}.smtp.{name}");
+        if section.channel != Channel::Email {
             bail!(
-                "channels.{channel}.smtp: a mail server carries the channel email only: use provider = \"http\" here"
+                "channels.{section}.smtp: a mail server carries the channel email only: use provider = \"http\" here"
             );
         }
         if self.host.trim().is_empty() {

@@ -339,3 +339,41 @@ fn a_permit_is_freed_once_however_often_it_is_returned() {
     bench.flow.give_back(Shard(0), 4);
     assert_eq!(bench.flow.taken(), 0);
 }
+
+#[test]
+fn a_provider_that_ails_is_tried_again_when_the_last_try_was_never_made() {
+    let mut bench = bench(10, None);
+    bench.flow.allow(Allowance::One);
+    assert!(bench.flow.may_be_tried());
+    bench.ask(0, 1);
+    assert_eq!(bench.grants(), vec![(0, 1)]);
+    assert!(!bench.flow.may_be_tried());
+    bench.hands.forward(LEASE_MIN);
+    assert!(bench.flow.may_be_tried());
+}
+
+#[test]
+fn who_may_go_anywhere_is_lent_and_withdrawn_and_who_may_not_stays() {
+    let mut bench = bench(10, None);
+    let line = Line::Only(sealpost_schemas::record::Rank::Primary);
+    let bound = Asker {
+        shard: Shard(0),
+        line,
+    };
+    let post = Arc::downgrade(&bench.post);
+    bench.flow.ask(bound, &post, 4);
+    bench.ask(1, 1);
+    bench.ask(2, 2);
+    let lent = |bench: &mut Bench| bench.flow.lend().map(|(asker, _)| asker);
+    assert_eq!(lent(&mut bench), Some(Shard(1).into()));
+    assert_eq!(lent(&mut bench), Some(Shard(2).into()));
+    let withdrawn: Vec<_> = bench
+        .flow
+        .withdraw()
+        .into_iter()
+        .map(|(asker, _, permits)| (asker, permits))
+        .collect();
+    assert_eq!(withdrawn, [(Shard(2).into(), 1)]);
+    assert_eq!(lent(&mut bench), None);
+    assert_eq!(bench.grants(), vec![(0, 4)]);
+}
