@@ -55,6 +55,8 @@ canaries! {
     LeaksAddress = "leaks-address",
     /// A commit's answer is "done" although it was aborted.
     AbortTakenForDone = "abort-taken-for-done",
+    /// Calls go to either of a channel's providers, whatever their intent names.
+    EitherProvider = "either-provider",
     /// An answer of a provider goes missing inside the process.
     LosesAnswer = "loses-answer",
 }

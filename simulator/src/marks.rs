@@ -59,6 +59,10 @@ marks! {
     Outage = "a provider was away",
     /// A channel was set up wrongly.
     Parked = "a channel was parked",
+    /// A second provider took a message.
+    SecondProvider = "sent by the second provider",
+    /// A key was called at the other provider, after a clear no of the first.
+    Crossed = "a key went from one provider to the other",
     /// A message ended unknown.
     Unknown = "a message was unknown",
     /// An operator settled one.

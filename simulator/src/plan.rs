@@ -118,6 +118,8 @@ pub struct Plan {
     pub periods: u32,
     /// What can be done about a call in doubt, by channel.
     pub doubts: [Doubt; 4],
+    /// The same of a channel's second provider, where it has one.
+    pub fallbacks: [Option<Doubt>; 4],
     /// Calls that may be on the line of one process and channel.
     pub max_in_flight: usize,
     /// Calls that may begin in a second, if there is a limit.
@@ -136,13 +138,16 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut draw = Draw::of(seed, "plan");
         let window_ms = 60 * 60 * 1_000;
-        let doubts = [(); 4].map(|()| match draw.below(4) {
+        let promise = |draw: &mut Draw| match draw.below(4) {
             0 => Doubt::Nothing,
             1 => Doubt::Repeat {
                 window_ms: draw.within(8_000, window_ms),
             },
             _ => Doubt::Ask,
-        });
+        };
+        let doubts = [(); 4].map(|()| promise(&mut draw));
+        let mut second = Draw::of(seed, "fallback");
+        let fallbacks = [(); 4].map(|()| second.one_in(2).then(|| promise(&mut second)));
         let mut swarm = Draw::of(seed, "swarm");
         Self {
             seed,
@@ -153,6 +158,7 @@ impl Plan {
             workers: 1 + draw.place(2),
             periods: 1 + draw.below(3) as u32,
             doubts,
+            fallbacks,
             max_in_flight: *draw.pick(&[1, 2, 100]),
             rate_per_second: *draw.pick(&[None, None, Some(2), Some(20)]),
             window: *draw.pick(&[1, 2, 1_024]),
@@ -217,7 +223,7 @@ impl fmt::Display for Plan {
         write!(
             f,
             "{} users, {} moments, {} partitions, {} processes of {} workers a stage, {} periods, \
-             {} calls at once{}, window {}, portion {}, doubts {:?}; faults: {}",
+             {} calls at once{}, window {}, portion {}, doubts {:?}, of second providers {:?}; faults: {}",
             self.users,
             self.moments,
             self.partitions,
@@ -230,6 +236,7 @@ impl fmt::Display for Plan {
             self.window,
             self.portion,
             self.doubts,
+            self.fallbacks,
             faults.join(", "),
         )
     }

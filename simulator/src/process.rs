@@ -10,7 +10,7 @@ use anyhow::Result;
 use sealpost::config::{ChannelConfig, Config};
 use sealpost::metrics::Metrics;
 use sealpost::pipeline::Pipeline;
-use sealpost::provider::{Provider, Providers, WallClock};
+use sealpost::provider::{ChannelProviders, Provider, Providers, WallClock};
 use sealpost::registry::ValueCodec;
 use sealpost::sender::{Sender, Timekeeping};
 use sealpost::stages::render::RenderProcessor;
@@ -22,7 +22,7 @@ use sealpost_operators::gate::{Answer, CallId, Completion, Effect, Gate, LATE_AN
 use sealpost_operators::route::{Router, TemplateCache};
 use sealpost_operators::settle::Settle;
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_schemas::record::{Delivery, Outcome};
+use sealpost_schemas::record::{Delivery, Outcome, Rank};
 use sealpost_schemas::sealed::KeyPurpose;
 use sealpost_schemas::{Channel, Timestamp};
 use sealpost_topology::batch::Batch;
@@ -72,6 +72,11 @@ pub fn config(scene: &Scene) -> Config {
             rate_per_second: scene.plan.rate_per_second,
             latency_ms: CALL_MS_MAX.unsigned_abs(),
             ..ChannelConfig::default()
+        };
+        let second = scene.plan.fallbacks.get(channel.index()).copied().flatten();
+        let settings = ChannelConfig {
+            fallback: second.map(|_| Box::new(settings.clone())),
+            ..settings
         };
         config.channels.insert(channel, settings);
     }
@@ -251,8 +256,13 @@ impl Process {
 
 fn providers(site: &Site, vitals: &Arc<Vitals>) -> Arc<Providers> {
     Arc::new(Channel::ALL.map(|channel| {
-        let phone = Phone::new(Arc::clone(&site.desk), Arc::clone(vitals), channel);
-        (Arc::new(phone) as Arc<dyn Provider>).into()
+        let phone = |rank| -> Arc<dyn Provider> {
+            let (desk, vitals) = (Arc::clone(&site.desk), Arc::clone(vitals));
+            Arc::new(Phone::new(desk, vitals, channel, rank))
+        };
+        let has_second = site.desk.has_second(channel);
+        ChannelProviders::from(phone(Rank::Primary))
+            .with_fallback(has_second.then(|| phone(Rank::Fallback)))
     }))
 }
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sealpost::provider::{Message, Provider, Reply};
+use sealpost::provider::{Ailment, Condition, Message, Provider, Reply};
 use sealpost_operators::gate::{Answer, CallId, Doubt, Word};
-use sealpost_schemas::record::Dispatch;
+use sealpost_schemas::record::{Dispatch, Rank};
 use sealpost_schemas::{Channel, Digest, Kind, Period, Timestamp, UserId};
 
 use crate::canary::Canary;
@@ -34,6 +35,8 @@ pub type Bill = (UserId, Period, Kind);
 pub struct Taken {
     /// Which call took it.
     pub id: CallId,
+    /// Of which provider.
+    pub rank: Rank,
     /// When.
     pub at: Timestamp,
     /// To where.
@@ -43,6 +46,7 @@ pub struct Taken {
 /// A call on the line.
 struct Line {
     id: CallId,
+    rank: Rank,
     vitals: Arc<Vitals>,
     reply: Arc<Reply<Answer>>,
     to: Vec<u8>,
@@ -54,6 +58,7 @@ struct Line {
 
 struct Question {
     id: CallId,
+    rank: Rank,
     vitals: Arc<Vitals>,
     reply: Arc<Reply<Word>>,
 }
@@ -65,8 +70,11 @@ struct Book {
     questions: BTreeMap<u64, Question>,
     ledger: Vec<Taken>,
     bodies: BTreeMap<CallId, Digest>,
-    away_until: [Timestamp; Channel::ALL.len()],
-    parked_until: [Timestamp; Channel::ALL.len()],
+    /// Calls that their provider has not said a clear no to.
+    in_doubt: Vec<(CallId, Rank)>,
+    called: Vec<(CallId, Rank)>,
+    away_until: BTreeMap<(Channel, Rank), Timestamp>,
+    parked_until: BTreeMap<(Channel, Rank), Timestamp>,
 }
 
 /// See the module.
@@ -125,8 +133,24 @@ impl Desk {
         book.lines.is_empty() && book.questions.is_empty()
     }
 
-    /// A channel is away, or set up wrongly, for a while.
+    /// Whether a channel has a second provider.
+    #[must_use]
+    pub fn has_second(&self, channel: Channel) -> bool {
+        let fallbacks = &self.scene.plan.fallbacks;
+        fallbacks.get(channel.index()).is_some_and(Option::is_some)
+    }
+
+    /// Providers of a channel are away, or set up wrongly, for a while.
     pub fn trouble(&self, channel: Channel, fault: Fault, until: Timestamp) {
+        let ranks = if self.has_second(channel) {
+            match self.draw().below(4) {
+                0 => &Rank::ALL[..],
+                1 => &[Rank::Fallback],
+                _ => &[Rank::Primary],
+            }
+        } else {
+            &[Rank::Primary]
+        };
         let mut book = self.book();
         let of = if fault == Fault::Outage {
             self.scene.reach(Mark::Outage);
@@ -134,25 +158,56 @@ impl Desk {
         } else {
             &mut book.parked_until
         };
-        if let Some(slot) = of.get_mut(channel.index()) {
-            *slot = until;
+        for rank in ranks {
+            of.insert((channel, *rank), until);
         }
     }
 
-    fn doubt(&self, channel: Channel) -> Doubt {
-        self.scene
-            .plan
-            .doubts
-            .get(channel.index())
-            .copied()
-            .unwrap_or(Doubt::Nothing)
+    fn doubt(&self, channel: Channel, rank: Rank) -> Doubt {
+        let plan = &self.scene.plan;
+        let promise = match rank {
+            Rank::Primary => plan.doubts.get(channel.index()).copied(),
+            Rank::Fallback => plan.fallbacks.get(channel.index()).copied().flatten(),
+        };
+        promise.unwrap_or(Doubt::Nothing)
+    }
+
+    /// Where there are two, one that is away or set up wrongly is known to be, and tried now and
+    /// then.
+    fn condition(&self, channel: Channel, rank: Rank) -> Condition {
+        let scene = &self.scene;
+        let now = scene.now();
+        let book = self.book();
+        let until = |of: &BTreeMap<(Channel, Rank), Timestamp>, fault| {
+            let is_so = of.get(&(channel, rank)).is_some_and(|at| *at > now);
+            is_so && scene.has(fault)
+        };
+        let ailment = if until(&book.parked_until, Fault::Misconfigured) {
+            Ailment::Misconfigured
+        } else if until(&book.away_until, Fault::Outage) {
+            Ailment::Down
+        } else {
+            return Condition::Well;
+        };
+        if !self.has_second(channel) {
+            return Condition::Well;
+        }
+        let into_second = now.ms().rem_euclid(1_000).unsigned_abs();
+        let try_in = if into_second < 300 {
+            0
+        } else {
+            1_000 - into_second
+        };
+        Condition::Ailing(ailment, Duration::from_millis(try_in))
     }
 
     /// Whether, and what, this call will be answered.
-    fn fate(&self, channel: Channel, book: &Book) -> (bool, Answer) {
+    fn fate(&self, channel: Channel, rank: Rank, book: &Book) -> (bool, Answer) {
         let scene = &self.scene;
         let mut draw = self.draw();
-        let until = |of: &[Timestamp]| of.get(channel.index()).is_some_and(|at| *at > scene.now());
+        let until = |of: &BTreeMap<(Channel, Rank), Timestamp>| {
+            of.get(&(channel, rank)).is_some_and(|at| *at > scene.now())
+        };
         let busy = |draw: &mut Draw| Answer::NotAccepted {
             reason: "busy",
             retry_after_ms: draw.one_in(2).then(|| draw.within(100, 3_000)),
@@ -184,11 +239,21 @@ impl Desk {
     }
 
     /// A call begins.
-    fn begin(&self, vitals: &Arc<Vitals>, message: Message, reply: &Arc<Reply<Answer>>) {
+    fn begin(
+        &self,
+        vitals: &Arc<Vitals>,
+        rank: Rank,
+        message: Message,
+        reply: &Arc<Reply<Answer>>,
+    ) {
         let scene = &self.scene;
         let id = message.id;
         let process = vitals.number;
-        scene.say(format_args!("p{process} calls about {}", show(&id)));
+        scene.say(format_args!(
+            "p{process} calls {} about {}",
+            rank.name(),
+            show(&id)
+        ));
         let parts = [message.subject.as_deref(), Some(message.body.as_str())];
         let parts = parts.into_iter().chain([message.html.as_deref()]).flatten();
         for part in parts {
@@ -214,13 +279,23 @@ impl Desk {
         if id.message_key() != message.message_key {
             scene.violate(format_args!("a call of {} has another key", show(&id)));
         }
-        let collapses = matches!(self.doubt(id.channel), Doubt::Repeat { .. });
-        let may_repeat = |other: &CallId| collapses && *other == id;
-        if book
-            .lines
-            .values()
-            .any(|line| bill(&line.id) == bill(&id) && line.undecided && !may_repeat(&line.id))
-        {
+        let is_of_other =
+            |(other, of): &(CallId, Rank)| (*other, *of) != (id, rank) && *other == id;
+        if book.in_doubt.iter().any(is_of_other) {
+            scene.violate(format_args!(
+                "{} is in doubt with one provider, and the other was called",
+                show(&id)
+            ));
+        } else if book.called.iter().any(is_of_other) {
+            scene.reach(Mark::Crossed);
+        }
+        book.in_doubt.push((id, rank));
+        book.called.push((id, rank));
+        let collapses = matches!(self.doubt(id.channel, rank), Doubt::Repeat { .. });
+        let may_repeat = |other: &CallId, of: Rank| collapses && (*other, of) == (id, rank);
+        if book.lines.values().any(|line| {
+            bill(&line.id) == bill(&id) && line.undecided && !may_repeat(&line.id, line.rank)
+        }) {
             scene.violate(format_args!(
                 "a call of {} began while another was on the line",
                 show(&id)
@@ -229,14 +304,14 @@ impl Desk {
         if book
             .ledger
             .iter()
-            .any(|taken| bill(&taken.id) == bill(&id) && !may_repeat(&taken.id))
+            .any(|taken| bill(&taken.id) == bill(&id) && !may_repeat(&taken.id, taken.rank))
         {
             scene.violate(format_args!(
                 "a call of {} began although it was taken",
                 show(&id)
             ));
         }
-        let (takes, mut answer) = self.fate(id.channel, &book);
+        let (takes, mut answer) = self.fate(id.channel, rank, &book);
         let mut draw = self.draw();
         let decided_ms = draw.within(1, CALL_MS_MAX / 2);
         let (decided_ms, answered_ms) = match answer {
@@ -279,6 +354,7 @@ impl Desk {
             number,
             Line {
                 id,
+                rank,
                 vitals: Arc::clone(vitals),
                 reply: Arc::clone(reply),
                 to: message.to.as_bytes().to_vec(),
@@ -303,19 +379,19 @@ impl Desk {
         if line.vitals.is_evicted() {
             scene.reach(Mark::ZombieCall);
         }
-        let (id, takes, to) = (line.id, line.takes, line.to.clone());
+        let (id, rank) = (line.id, line.rank);
+        let (takes, to) = (line.takes, line.to.clone());
         if line.answer.is_none() {
             book.lines.remove(&number);
         }
         if !takes {
             return;
         }
-        if let Doubt::Repeat { window_ms } = self.doubt(id.channel)
+        if let Doubt::Repeat { window_ms } = self.doubt(id.channel, rank)
             && !scene.is_sabotaged(Canary::TimeInKey)
-            && book
-                .ledger
-                .iter()
-                .any(|taken| taken.id == id && scene.now() <= taken.at.plus_ms(window_ms))
+            && book.ledger.iter().any(|taken| {
+                (taken.id, taken.rank) == (id, rank) && scene.now() <= taken.at.plus_ms(window_ms)
+            })
         {
             scene.reach(Mark::Deduplicated);
             return;
@@ -324,11 +400,14 @@ impl Desk {
         if book.ledger.iter().any(|taken| bill(&taken.id) == bill(&id)) {
             scene.violate(format_args!("{} was taken twice", show(&id)));
         }
+        if rank == Rank::Fallback {
+            scene.reach(Mark::SecondProvider);
+        }
         if id.version.0 > 0 {
             scene.reach(Mark::LaterVersion);
         }
         let at = scene.now();
-        book.ledger.push(Taken { id, at, to });
+        book.ledger.push(Taken { id, rank, at, to });
     }
 
     /// The answer to a call arrives.
@@ -341,9 +420,15 @@ impl Desk {
         let Some(answer) = line.answer.take() else {
             return;
         };
-        let (id, reply, vitals) = (line.id, Arc::clone(&line.reply), Arc::clone(&line.vitals));
+        let (id, rank) = (line.id, line.rank);
+        let (reply, vitals) = (Arc::clone(&line.reply), Arc::clone(&line.vitals));
         if !line.undecided {
             book.lines.remove(&number);
+        }
+        if !matches!(answer, Answer::Accepted { .. } | Answer::NoAnswer(_))
+            && let Some(place) = book.in_doubt.iter().position(|it| *it == (id, rank))
+        {
+            book.in_doubt.swap_remove(place);
         }
         drop(book);
         scene.say(format_args!(
@@ -362,7 +447,7 @@ impl Desk {
     }
 
     /// A question is asked.
-    fn ask(&self, vitals: &Arc<Vitals>, id: CallId, reply: &Arc<Reply<Word>>) {
+    fn ask(&self, vitals: &Arc<Vitals>, rank: Rank, id: CallId, reply: &Arc<Reply<Word>>) {
         let scene = &self.scene;
         scene.say(format_args!("p{} asks for {}", vitals.number, show(&id)));
         let mut book = self.book();
@@ -372,7 +457,7 @@ impl Desk {
             && book
                 .lines
                 .values()
-                .any(|line| line.id == id && line.undecided && line.takes)
+                .any(|line| (line.id, line.rank) == (id, rank) && line.undecided && line.takes)
         {
             scene.violate(format_args!(
                 "{} was asked for while its call was on the line",
@@ -383,6 +468,7 @@ impl Desk {
         let number = book.number;
         let question = Question {
             id,
+            rank,
             vitals: Arc::clone(vitals),
             reply: Arc::clone(reply),
         };
@@ -396,11 +482,18 @@ impl Desk {
     pub fn word(&self, number: u64) {
         let scene = &self.scene;
         let mut book = self.book();
-        let Some(Question { id, vitals, reply }) = book.questions.remove(&number) else {
+        let Some(question) = book.questions.remove(&number) else {
             return;
         };
-        let known = book.ledger.iter().any(|taken| taken.id == id)
+        let (id, of) = (question.id, (question.id, question.rank));
+        let Question { vitals, reply, .. } = question;
+        let known = book.ledger.iter().any(|taken| (taken.id, taken.rank) == of)
             && !scene.is_sabotaged(Canary::TimeInKey);
+        // a question of before says nothing of a call that has begun since
+        let undecided = |line: &Line| line.undecided && (line.id, line.rank) == of;
+        if !known && !book.lines.values().any(undecided) {
+            book.in_doubt.retain(|it| *it != of);
+        }
         drop(book);
         let word = if scene.has(Fault::Vague) && self.draw().one_in(3) {
             Word::Unclear
@@ -436,17 +529,28 @@ pub struct Phone {
     desk: Arc<Desk>,
     vitals: Arc<Vitals>,
     channel: Channel,
+    rank: Rank,
 }
 
 impl Phone {
-    /// A process's way to the provider.
+    /// A process's way to a channel's provider.
     #[must_use]
-    pub fn new(desk: Arc<Desk>, vitals: Arc<Vitals>, channel: Channel) -> Self {
+    pub fn new(desk: Arc<Desk>, vitals: Arc<Vitals>, channel: Channel, rank: Rank) -> Self {
         Self {
             desk,
             vitals,
             channel,
+            rank,
         }
+    }
+
+    /// Which provider is called.
+    fn called(&self) -> Rank {
+        let desk = &self.desk;
+        if desk.scene.is_sabotaged(Canary::EitherProvider) && desk.has_second(self.channel) {
+            return *desk.draw().pick(&Rank::ALL);
+        }
+        self.rank
     }
 }
 
@@ -456,7 +560,11 @@ impl Provider for Phone {
     }
 
     fn doubt(&self) -> Doubt {
-        self.desk.doubt(self.channel)
+        self.desk.doubt(self.channel, self.rank)
+    }
+
+    fn condition(&self) -> Condition {
+        self.desk.condition(self.channel, self.rank)
     }
 
     fn call(&self, messages: Vec<Message>, reply: Arc<Reply<Answer>>) {
@@ -466,7 +574,10 @@ impl Provider for Phone {
                     self.desk.scene.reach(Mark::DiedBetweenCalls);
                     return;
                 }
-                Effect::Happens | Effect::Last => self.desk.begin(&self.vitals, message, &reply),
+                Effect::Happens | Effect::Last => {
+                    self.desk
+                        .begin(&self.vitals, self.called(), message, &reply);
+                }
             }
         }
     }
@@ -476,7 +587,7 @@ impl Provider for Phone {
             if self.vitals.effect() == Effect::Not {
                 return;
             }
-            self.desk.ask(&self.vitals, id, &reply);
+            self.desk.ask(&self.vitals, self.rank, id, &reply);
         }
     }
 }
