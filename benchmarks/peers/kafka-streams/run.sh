@@ -66,9 +66,9 @@ heap() { # STORES
     if [[ -n ${PEER_HEAP-} ]]; then
         echo "-Xmx$PEER_HEAP"
     elif [[ $1 == memory ]]; then
-        echo "-Xmx$((512 + users * 4 / 1024))m"
+        echo "-Xmx$((1024 + users * 4 / 1024))m"
     else
-        echo -Xmx512m
+        echo -Xmx1024m
     fi
 }
 peer() { # rocksdb|memory ARG…: in the place of this shell
@@ -110,7 +110,7 @@ for name in "${contestants[@]}"; do
         timed=(/usr/bin/time -o "$directory/$name.time" -f '%e %U %S %M')
         contestant "$name" --drain >"$directory/$name.out" 2>"$directory/$name.err"
     ) || {
-        tail -n 5 "$directory/$name.err" >&2
+        grep -v '^[[:space:]]at ' "$directory/$name.err" | head -n 20 >&2
         exit 1
     }
 done

@@ -20,7 +20,7 @@ import sealpost.peer.Records.Dispatch;
  * gone when the intent comes, another process may have called, and the provider is asked by key.
  */
 final class GateProcessor implements Processor<byte[], byte[], byte[], byte[]> {
-    private static final long START_WITHIN_MICROS = 2_000_000;
+    private static final long START_WITHIN_MICROS = 30_000_000;
     private static final long GRACE_MICROS = 3_000_000;
     /** What begins an intent: user, period, kind, version, channel, message key. */
     private static final byte INTENT = 1;
@@ -33,6 +33,8 @@ final class GateProcessor implements Processor<byte[], byte[], byte[], byte[]> {
     private KeyRing keys;
     private final Map<Bytes, Dispatch> waiting = new HashMap<>();
     private final AvroOut out = new AvroOut();
+    /** Of the record at hand; what is made of it has it too, so that what is under way goes before what is new. */
+    private long timestamp;
 
     GateProcessor(File keyFile, Provider provider, Progress progress) {
         this.keyFile = keyFile;
@@ -54,6 +56,7 @@ final class GateProcessor implements Processor<byte[], byte[], byte[], byte[]> {
 
     @Override
     public void process(Record<byte[], byte[]> record) {
+        timestamp = record.timestamp();
         byte[] value = record.value();
         if (value[0] == INTENT) {
             onIntent(record.key(), value);
@@ -187,6 +190,6 @@ final class GateProcessor implements Processor<byte[], byte[], byte[], byte[]> {
     }
 
     private void forward(byte[] key, byte[] value, String child) {
-        context.forward(new Record<>(key, value, context.currentSystemTimeMs()), child);
+        context.forward(new Record<>(key, value, timestamp), child);
     }
 }

@@ -29,6 +29,8 @@ final class RouteProcessor implements Processor<byte[], byte[], byte[], byte[]> 
     private int attempts;
     private Message message;
     private final AvroOut out = new AvroOut();
+    /** Of the record at hand; what is made of it has it too, so that what is under way goes before what is new. */
+    private long timestamp;
 
     RouteProcessor(File keyFile, Progress progress) {
         this.keyFile = keyFile;
@@ -61,6 +63,7 @@ final class RouteProcessor implements Processor<byte[], byte[], byte[], byte[]> 
 
     @Override
     public void process(Record<byte[], byte[]> record) {
+        timestamp = record.timestamp();
         byte[] value = record.value();
         if (Schemas.Name.STATEMENT.wrote(value)) {
             onStatement(record.key(), value);
@@ -116,6 +119,6 @@ final class RouteProcessor implements Processor<byte[], byte[], byte[], byte[]> 
     }
 
     private void forward(byte[] key, byte[] value) {
-        context.forward(new Record<>(key, value, context.currentSystemTimeMs()));
+        context.forward(new Record<>(key, value, timestamp));
     }
 }
