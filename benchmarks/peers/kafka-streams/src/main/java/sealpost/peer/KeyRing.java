@@ -33,7 +33,8 @@ final class KeyRing {
         }
         int id = ByteBuffer.wrap(sealed.bytes()).getInt(sealed.from() + 1);
         Siv siv = ciphers.get(id);
-        byte[] d = headers.computeIfAbsent(id + purpose, key -> siv.headers(CONTEXT, purpose.getBytes(StandardCharsets.US_ASCII)));
+        byte[] d = headers.computeIfAbsent(id + purpose,
+            key -> siv.headers(CONTEXT, purpose.getBytes(StandardCharsets.US_ASCII)));
         Slice rest = new Slice(sealed.bytes(), sealed.from() + 5, sealed.length() - 5);
         return siv.open(d, ByteBuffer.allocate(8).putLong(user).array(), rest);
     }

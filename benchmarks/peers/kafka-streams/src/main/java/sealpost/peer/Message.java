@@ -27,7 +27,8 @@ final class Message {
     }
 
     static byte[] key(String period, long user, String kind, int version, int channel) {
-        String text = "sealpost/message/" + period + "/" + user + "/" + kind + "/" + version + "/" + Records.CHANNELS.get(channel);
+        String text = "sealpost/message/" + period + "/" + user + "/" + kind + "/" + version + "/"
+            + Records.CHANNELS.get(channel);
         return Blake3.hash(text.getBytes(StandardCharsets.US_ASCII));
     }
 

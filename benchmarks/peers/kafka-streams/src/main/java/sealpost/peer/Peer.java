@@ -79,7 +79,8 @@ public final class Peer {
         Progress progress = new Progress();
         // as the configuration of sealpost in run.sh has it
         double[] failureRates = {0.01, 0, 0, 0};
-        var topology = PeerTopology.build(in, out, rocksDb, keyFile, Path.of(arguments[5], "provider-ledger"), failureRates, progress);
+        Path ledger = Path.of(arguments[5], "provider-ledger");
+        var topology = PeerTopology.build(in, out, rocksDb, keyFile, ledger, failureRates, progress);
         if (System.getenv("PEER_DESCRIBE") != null) {
             System.err.println(topology.describe());
         }
@@ -100,7 +101,8 @@ public final class Peer {
             failure.get().printStackTrace();
             Runtime.getRuntime().halt(1);
         }
-        System.out.printf("{\"done_s\": %.1f, \"statements\": %d, \"total_won\": %d, \"ended\": %d, \"refused_calls\": %d, \"suppressed_repeats\": %d}%n",
+        System.out.printf("{\"done_s\": %.1f, \"statements\": %d, \"total_won\": %d, \"ended\": %d, "
+            + "\"refused_calls\": %d, \"suppressed_repeats\": %d}%n",
             (done - started) / 1000.0, progress.statements.get(), progress.totalWon.get(), progress.finished.get(),
             progress.refusedCalls.get(), progress.suppressedRepeats.get());
     }
@@ -108,7 +110,8 @@ public final class Peer {
     /** Makes what is missing of the output topics, with as many partitions as the inputs have. */
     private static int createTopics(String bootstrap, String in, String out) throws Exception {
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
-            int partitions = admin.describeTopics(List.of(in + "usage")).allTopicNames().get().get(in + "usage").partitions().size();
+            String usage = in + "usage";
+            int partitions = admin.describeTopics(List.of(usage)).allTopicNames().get().get(usage).partitions().size();
             var there = admin.listTopics().names().get();
             List<NewTopic> missing = new ArrayList<>();
             PeerTopology.OUTPUTS.forEach((name, cleanup) -> {

@@ -51,7 +51,8 @@ final class PeerTopology {
 
     private PeerTopology() {}
 
-    static Topology build(String in, String out, boolean rocksDb, File keyFile, Path ledger, double[] failureRates, Progress progress) {
+    static Topology build(String in, String out, boolean rocksDb, File keyFile, Path ledger, double[] failureRates,
+                          Progress progress) {
         Topology topology = new Topology();
         var bytesIn = new ByteArrayDeserializer();
         var bytesOut = new ByteArraySerializer();
@@ -59,7 +60,8 @@ final class PeerTopology {
             in + "subscribers", "subscribers-update", () -> new Update(SUBSCRIBERS));
         topology.addSource("usage-source", bytesIn, bytesIn, in + "usage");
         topology.addSource("control-source", bytesIn, bytesIn, in + "control");
-        topology.addProcessor("settle", () -> new SettleProcessor(progress), "subscribers-source", "usage-source", "control-source");
+        topology.addProcessor("settle", () -> new SettleProcessor(progress),
+            "subscribers-source", "usage-source", "control-source");
         topology.addStateStore(cached(ACCOUNTS, rocksDb), "settle");
         topology.connectProcessorAndStateStores("settle", SUBSCRIBERS);
         topology.addSink(STATEMENTS_SINK, out + "statements", bytesOut, bytesOut, new ByUser(), "settle");

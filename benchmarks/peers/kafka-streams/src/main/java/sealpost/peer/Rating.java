@@ -31,7 +31,8 @@ final class Rating {
         long contract = input.contract() ? plan.price() * 25 / 100 : 0;
         long soldier = input.soldier() && plan.soldierDiscount() ? (plan.price() - contract) * 20 / 100 : 0;
         long discount = welfare == null ? 0
-            : Math.min(share(Math.addExact(plan.price() - contract - soldier, overage), welfare.rate(), 1_000_000L), welfare.cap());
+            : Math.min(welfare.cap(),
+                share(Math.addExact(plan.price() - contract - soldier, overage), welfare.rate(), 1_000_000L));
 
         lines.add(new Line(LineKind.PLAN, plan.code(), plan.name(), null, plan.price()));
         long sum = plan.price();

@@ -196,13 +196,11 @@ final class Records {
     /** The command that closes a period; null for any other command. */
     record Close(String id, int period, String catalog, Slice catalogDigest, Slice templateDigest,
                  Map<String, String> templates, int[] channels, int attempts, String timeZone) {
-        private static final GenericDatumReader<GenericRecord> READER = new GenericDatumReader<>(Schemas.Name.COMMAND.schema);
-
         static Close read(byte[] bytes) {
             try {
                 int header = new AvroIn(bytes, Schemas.Name.COMMAND).at;
                 var decoder = DecoderFactory.get().binaryDecoder(bytes, header, bytes.length - header, null);
-                GenericRecord command = new GenericDatumReader<GenericRecord>(READER.getSchema()).read(null, decoder);
+                GenericRecord command = new GenericDatumReader<GenericRecord>(Schemas.Name.COMMAND.schema).read(null, decoder);
                 GenericRecord action = (GenericRecord) command.get("action");
                 if (!action.getSchema().getName().equals("Close")) {
                     return null;
@@ -210,7 +208,8 @@ final class Records {
                 Map<String, String> templates = new LinkedHashMap<>();
                 ((Map<?, ?>) action.get("templates")).forEach((name, text) -> templates.put(name.toString(), text.toString()));
                 GenericRecord policy = (GenericRecord) action.get("policy");
-                int[] channels = ((List<?>) policy.get("channels")).stream().mapToInt(c -> CHANNELS.indexOf(c.toString())).toArray();
+                int[] channels = ((List<?>) policy.get("channels")).stream()
+                    .mapToInt(channel -> CHANNELS.indexOf(channel.toString())).toArray();
                 return new Close(command.get("command_id").toString(), Period.parse(action.get("period").toString()),
                     action.get("catalog").toString(), digest(action, "catalog_digest"), digest(action, "template_digest"),
                     templates, channels, (Integer) policy.get("attempts_per_channel"), action.get("time_zone").toString());

@@ -24,7 +24,8 @@ final class Templates {
         void write(Bill bill, Bill line, AvroOut out);
     }
 
-    private static final Pattern TAG = Pattern.compile("\\{\\{\\s*(.*?)\\s*}}|(?m:^[ \\t]+)?\\{%\\s*(.*?)\\s*%}\\n?", Pattern.DOTALL);
+    private static final Pattern TAG = Pattern.compile(
+        "\\{\\{\\s*(.*?)\\s*}}|(?m:^[ \\t]+)?\\{%\\s*(.*?)\\s*%}\\n?", Pattern.DOTALL);
     private final Map<String, List<Node>> compiled = new HashMap<>();
 
     Templates(Map<String, String> sources) {
