@@ -245,7 +245,7 @@ fn send(dispatches: Vec<Dispatch>) -> usize {
         doubt: Doubt::Ask,
         backoff_ms: 100,
     };
-    let mut gate = Gate::new([rule.into(); Channel::ALL.len()], usize::MAX);
+    let mut gate = Gate::new([rule; Channel::ALL.len()], usize::MAX);
     let mut holds = MapTable::default();
     let (mut states, mut out, mut effects) = (MapTable::default(), Vec::new(), Vec::new());
     let mut pending = Vec::new();

@@ -389,7 +389,7 @@ impl World {
             },
         );
         for effect in &self.effects[asked..] {
-            if let Effect::Call(dispatch, _) = effect {
+            if let Effect::Call(dispatch, ..) = effect {
                 let id = CallId::of(dispatch);
                 let read = &self.control[..self.control_position];
                 if is_held(read, id.channel) && !self.intents.contains(&id) {
