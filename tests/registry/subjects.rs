@@ -229,6 +229,17 @@ fn every_released_schema_leads_to_the_current_one_under_backward_transitive() {
 }
 
 #[test]
+fn a_topic_of_one_type_that_gets_a_second_one_keeps_its_subject() {
+    let Some(registry) = Registry::get() else {
+        return;
+    };
+    let both = schema_json_of(&[RecordType::Delivery, RecordType::Returned]);
+    registry.register("grown.deliveries", RecordType::Delivery.schema_json());
+    registry.register("grown.deliveries", &both);
+    assert_eq!(registry.versions("grown.deliveries"), 2);
+}
+
+#[test]
 fn the_rule_would_refuse_a_field_without_a_default() {
     // or the test above would hold nothing
     let Some(registry) = Registry::get() else {

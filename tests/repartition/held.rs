@@ -28,7 +28,11 @@ fn what_is_held_and_put_off_is_so_in_every_new_partition() {
     assert_eq!(World::read(&kafka.site.data()).count("call"), 0);
     kafka.site.ok(["release", "2026-01"]);
     kafka.site.drain();
-    assert_eq!(kafka.site.books("2026-01")["sent"], users);
+    // some fail on both channels, as the provider is configured
+    let books = kafka.site.books("2026-01");
+    let count = |state: &str| books[state].as_u64().unwrap();
+    assert_eq!(count("sent") + count("failed"), users, "{books}");
+    assert!(count("sent") > 0, "{books}");
     assert_eq!(kafka.site.books("2026-02")["held"], users);
     World::read(&kafka.site.data()).assert_nobody_twice();
 }

@@ -8,7 +8,9 @@ use sealpost_schemas::codec::{
     CodecError, Decoder, Encoder, Framing, NoSchema, Place, Record, RecordType, SchemaId,
     WriterSchemaProblem, WriterSchemas, encode, schema_json, schema_json_of,
 };
-use sealpost_schemas::record::{Dispatch, RouteNotice, Subscriber, Usage, UsageKind};
+use sealpost_schemas::record::{
+    Delivery, Dispatch, Returned, RouteNotice, Subscriber, Usage, UsageKind,
+};
 use sealpost_schemas::{Timestamp, UserId};
 
 use crate::samples;
@@ -173,6 +175,19 @@ fn records_of_a_union_are_told_apart_by_their_place() {
             record: RecordType::Dispatch
         })
     );
+}
+
+#[test]
+fn a_delivery_and_what_was_given_back_are_a_union_that_can_be_read() {
+    let json = schema_json_of(&[RecordType::Delivery, RecordType::Returned]);
+    let shelf = Shelf::with(9, &json);
+    let mut deliveries = Decoder::<Delivery>::asking(Arc::clone(&shelf) as _);
+    let mut returned = Decoder::<Returned>::asking(shelf);
+    let delivery = framed(at(9, 0), &samples::delivery());
+    let back = framed(at(9, 1), &samples::returned());
+    assert_eq!(deliveries.decode(&delivery), Ok(samples::delivery()));
+    assert_eq!(returned.decode(&back), Ok(samples::returned()));
+    assert!(!returned.reads(&delivery) && !deliveries.reads(&back));
 }
 
 #[test]
