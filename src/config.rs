@@ -276,7 +276,7 @@ pub struct ChannelConfig {
     /// First wait before a call that was not accepted is repeated.
     pub backoff_ms: i64,
     /// Calls in a row that a provider must not answer for its circuit to open; 0: it never does.
-    pub breaker_failures: u32,
+    pub breaker_failures: Option<u32>,
     /// How long an open circuit waits before it is tried for the first time; the wait doubles.
     pub breaker_pause_ms: u64,
     /// Simulated: how long an answer takes.
@@ -310,7 +310,7 @@ impl Default for ChannelConfig {
             start_within_ms: 2_000,
             provider_grace_ms: 3_000,
             backoff_ms: 500,
-            breaker_failures: 20,
+            breaker_failures: None,
             breaker_pause_ms: 1_000,
             latency_ms: 0,
             failure_rate: 0.0,
@@ -326,6 +326,14 @@ impl Default for ChannelConfig {
 }
 
 impl ChannelConfig {
+    /// Calls without an answer until the circuit opens. Where there is no second provider, a channel
+    /// fails after its attempts and the route moves on, unless somebody wants it to wait.
+    #[must_use]
+    pub fn breaker_failures(&self) -> u32 {
+        let of_two = if self.fallback.is_some() { 20 } else { 0 };
+        self.breaker_failures.unwrap_or(of_two)
+    }
+
     fn check(&self, section: Section) -> Result<()> {
         if self.max_in_flight == 0 {
             bail!("channels.{section}.max_in_flight must be at least 1");

@@ -38,7 +38,7 @@ impl Standing {
     /// Of a provider that nothing is known of yet, set up in `[PLACE.SECTION]`.
     pub(super) fn new(place: String, section: &'static str, settings: &ChannelConfig) -> Self {
         let rule = Rule {
-            failures: settings.breaker_failures,
+            failures: settings.breaker_failures(),
             pause: Duration::from_millis(settings.breaker_pause_ms),
         };
         Self {

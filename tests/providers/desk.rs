@@ -70,7 +70,6 @@ impl Desk {
         let channel = ChannelConfig {
             provider: ProviderKind::Http,
             http: Some(http),
-            breaker_failures: 0,
             ..ChannelConfig::default()
         };
         Self::with(|runtime| {
@@ -84,7 +83,7 @@ impl Desk {
         let channel = ChannelConfig {
             provider: ProviderKind::Http,
             http: Some(http),
-            breaker_failures: failures,
+            breaker_failures: Some(failures),
             breaker_pause_ms: 3_600_000,
             ..ChannelConfig::default()
         };
@@ -99,7 +98,6 @@ impl Desk {
         let channel = ChannelConfig {
             provider: ProviderKind::Smtp,
             smtp: Some(smtp),
-            breaker_failures: 0,
             ..ChannelConfig::default()
         };
         Self::with(|runtime| {
