@@ -20,6 +20,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 final class Provider {
     private final Path folder;
     private final double[] failureRates;
+    private static final String ACCEPTED = "{\"event\":\"accepted\",\"message_key\":\"";
+    private static final int KEY_DIGITS = 64;
     private static final AtomicInteger INSTANCES = new AtomicInteger();
     private final String name = ProcessHandle.current().pid() + "-" + INSTANCES.incrementAndGet() + ".ndjson";
     private final StringBuilder lines = new StringBuilder(512);
@@ -79,8 +81,8 @@ final class Provider {
             try (var files = Files.newDirectoryStream(folder)) {
                 for (Path file : files) {
                     try (var text = Files.lines(file)) {
-                        text.filter(line -> line.startsWith("{\"event\":\"accepted\""))
-                            .forEach(line -> accepted.add(line.substring(36, 100)));
+                        text.filter(line -> line.startsWith(ACCEPTED) && line.length() >= ACCEPTED.length() + KEY_DIGITS)
+                            .forEach(line -> accepted.add(line.substring(ACCEPTED.length(), ACCEPTED.length() + KEY_DIGITS)));
                     }
                 }
             } catch (IOException error) {

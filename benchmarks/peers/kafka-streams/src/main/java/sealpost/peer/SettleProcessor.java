@@ -155,6 +155,7 @@ final class SettleProcessor implements Processor<byte[], byte[], byte[], byte[]>
             portion();
         }
         accounts.put(named('q', command.id()), value);
+        accounts.put(named('p', Integer.toString(command.period())), new byte[0]);
         accounts.put(Bytes.wrap(join('g', command.catalogDigest().copy())), command.catalog().getBytes(StandardCharsets.UTF_8));
         begin(value);
         // the renderer reads statements only: its templates come to it in the same partition, before them
@@ -172,7 +173,6 @@ final class SettleProcessor implements Processor<byte[], byte[], byte[], byte[]>
     private void begin(byte[] command) {
         close = Records.Close.read(command);
         markClosed(close.period());
-        accounts.put(named('p', Integer.toString(close.period())), new byte[0]);
         List<Long> users = new ArrayList<>();
         try (var all = accounts.range(Bytes.wrap(new byte[] {'a'}), Bytes.wrap(new byte[] {'a' + 1}))) {
             while (all.hasNext()) {
