@@ -1,4 +1,4 @@
-//! What is done with is let go: messages and outcomes on their way from stage to stage, once every
+//! What is done with is let go: messages and outcomes on their way from stage to stage, once the
 //! stage that reads them has committed past them and they are old enough that nobody will want to
 //! look at them again.
 //!
@@ -6,25 +6,31 @@
 //! what, and a compacted topic is what a stage remembers.
 
 use anyhow::Result;
+use sealpost_topology::graph::StageSpec;
 use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 
 use crate::deployment::Deployment;
 
-/// Cuts what was appended before `until` and is done with.
+/// Cuts what was appended before `until` and is done with, of what a stage reads. Each of these
+/// topics has one stage that reads it, so no process needs to look at what is another's.
 ///
 /// # Errors
 /// When the log failed.
-pub fn cut(deployment: &Deployment, until: TimeMs) -> Result<()> {
+pub fn cut(deployment: &Deployment, stage: &StageSpec, until: TimeMs) -> Result<()> {
     let topics = deployment.topics();
-    for shard in deployment.shards() {
-        // beside a send state that is empty, offsets alone would tell that nothing was ever sent
-        let send_state = deployment.log.bounds(&topics.send_state, shard)?;
-        if send_state.end == Offset(0) {
+    for topic in [&topics.dispatches, &topics.deliveries, &topics.receipts] {
+        if stage.inputs.iter().all(|input| input.topic != *topic) {
             continue;
         }
-        for topic in [&topics.dispatches, &topics.deliveries, &topics.receipts] {
+        for shard in deployment.shards() {
+            // beside a send state that is empty, offsets alone would tell that nothing was ever sent
+            if *topic == topics.dispatches
+                && deployment.log.bounds(&topics.send_state, shard)?.end == Offset(0)
+            {
+                continue;
+            }
             let start = deployment.log.bounds(topic, shard)?.start;
-            let below = done_with(deployment, topic, shard, start, until)?;
+            let below = done_with(deployment, stage, topic, shard, start, until)?;
             if below > start {
                 deployment.log.trim(topic, shard, below)?;
             }
@@ -36,18 +42,14 @@ pub fn cut(deployment: &Deployment, until: TimeMs) -> Result<()> {
 /// Up to where a partition is done with, seen from its start.
 fn done_with(
     deployment: &Deployment,
+    stage: &StageSpec,
     topic: &Topic,
     shard: Shard,
     start: Offset,
     until: TimeMs,
 ) -> Result<Offset> {
-    let mut needed = Offset(u64::MAX);
-    for stage in deployment.pipeline.stages() {
-        if stage.inputs.iter().any(|input| input.topic == *topic) {
-            let committed = deployment.log.committed(&stage.group, topic, shard)?;
-            needed = needed.min(committed.unwrap_or_default());
-        }
-    }
+    let committed = deployment.log.committed(&stage.group, topic, shard)?;
+    let needed = committed.unwrap_or_default();
     let mut below = start;
     while below < needed
         && let Some(batch) = deployment.log.read(topic, shard, below)?

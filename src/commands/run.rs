@@ -310,7 +310,7 @@ fn watch(
             deployment.compact()?;
             if cut.is_none_or(|cut: std::time::Instant| cut.elapsed() >= CUT_EVERY) {
                 cut = Some(std::time::Instant::now());
-                cut_what_is_done_with(deployment);
+                cut_what_is_done_with(deployment, running);
             }
         }
         if let Some(server) = server {
@@ -325,20 +325,23 @@ fn watch(
     }
     bar.finish_and_clear();
     if until == Until::Drained && !stop.load(Ordering::SeqCst) {
-        cut_what_is_done_with(deployment);
+        cut_what_is_done_with(deployment, running);
     }
     Ok(())
 }
 
 /// What stays longer than it has to is no reason to stop.
-fn cut_what_is_done_with(deployment: &Deployment) {
-    let until = TimeMs(
-        now_ms()
-            .0
-            .saturating_sub(deployment.config.log.keep_handled),
-    );
-    if let Err(error) = retention::cut(deployment, until) {
-        tracing::warn!("what is done with is not cut now, and tried again later: {error}");
+fn cut_what_is_done_with(deployment: &Deployment, running: &[RunningStage]) {
+    let now = now_ms().0;
+    let until = TimeMs(now.saturating_sub(deployment.config.log.keep_handled));
+    for stage in running {
+        if let Err(error) = retention::cut(deployment, stage.spec(), until) {
+            let stage = stage.spec().name;
+            tracing::warn!(
+                stage,
+                "what is done with is not cut now, and tried again later: {error}"
+            );
+        }
     }
 }
 
