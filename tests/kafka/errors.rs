@@ -62,7 +62,7 @@ fn topics_that_do_not_fit_are_told_by_the_setting() {
     site.ok(["topics", "check"]);
     let described = site.json(["topics", "describe"]);
     let topics = described["topics"].as_array().unwrap();
-    assert_eq!(topics.len(), 11);
+    assert_eq!(topics.len(), 12);
     assert!(topics.iter().all(|topic| topic["partitions"] == 3));
     let other = Site::with_keys_of(&site, &config.replace("partitions = 3", "partitions = 5"));
     for command in [&["topics", "check"][..], &["status", PERIOD], &["run"]] {
