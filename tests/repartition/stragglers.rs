@@ -75,7 +75,7 @@ fn usage_that_comes_to_the_old_topic_keeps_it_from_being_deleted_until_it_is_car
         kafka.site.json(["repartition", "--resume"])["carried_over"],
         0
     );
-    assert_eq!(kafka.site.json(["repartition", "--finish"])["deleted"], 11);
+    assert_eq!(kafka.site.json(["repartition", "--finish"])["deleted"], 12);
     kafka.site.ok(["close", "2026-01"]);
     kafka.site.drain();
     // it has arrived: nobody knows its user
