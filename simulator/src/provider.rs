@@ -371,6 +371,8 @@ impl Desk {
     /// The provider decides on a call.
     pub fn take(&self, number: u64) {
         let scene = &self.scene;
+        // what goes with a line may ask how the provider is: after the book is closed
+        let mut ended = None;
         let mut book = self.book();
         let Some(line) = book.lines.get_mut(&number) else {
             return;
@@ -382,7 +384,7 @@ impl Desk {
         let (id, rank) = (line.id, line.rank);
         let (takes, to) = (line.takes, line.to.clone());
         if line.answer.is_none() {
-            book.lines.remove(&number);
+            ended = book.lines.remove(&number);
         }
         if !takes {
             return;
@@ -408,6 +410,8 @@ impl Desk {
         }
         let at = scene.now();
         book.ledger.push(Taken { id, rank, at, to });
+        drop(book);
+        drop(ended);
     }
 
     /// The answer to a call arrives.
