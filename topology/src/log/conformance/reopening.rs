@@ -121,7 +121,9 @@ fn compacted(harness: &mut dyn Harness) -> Outcome {
         }
         let log = harness.log();
         assert_eq!(read_all(log.as_ref(), &table, Shard(0)), before);
-        assert_eq!(log.bounds(&table, Shard(0)).unwrap(), bounds);
+        let after = log.bounds(&table, Shard(0)).unwrap();
+        // what marks the end of the last append may come only now
+        assert!(after.start == bounds.start && after.end >= bounds.end);
     }
     Outcome::Held
 }

@@ -125,7 +125,7 @@ fn trimmed(harness: &mut dyn Harness) -> Outcome {
     assert_eq!(read_all(log.as_ref(), &topics[0], Shard(1)), other);
     let end = log.bounds(&topics[0], Shard(0)).unwrap().end;
     log.trim(&topics[0], Shard(0), Offset(end.0 + 100)).unwrap();
-    assert_eq!(log.bounds(&topics[0], Shard(0)).unwrap().end, end);
+    assert!(log.bounds(&topics[0], Shard(0)).unwrap().end >= end);
     append(log.as_ref(), vec![numbers(&topics[0], Shard(0), [100])]);
     let last = read_all(log.as_ref(), &topics[0], Shard(0)).pop().unwrap();
     assert_eq!((last.number(), last.offset >= end), (100, true));
