@@ -35,9 +35,14 @@ def phase(report, workload, name):
     return None
 
 
+def streamed(report):
+    """Whether it is of the runs that differ in the number of users."""
+    return any(result["workload"] == "stream" for result in report["results"])
+
+
 def population(reports, out):
     """Time, CPU and memory of a month's end against the number of users."""
-    points = [(r["users"], phase(r, "burst", WHOLE)) for r in reports if phase(r, "storm", WHOLE)]
+    points = [(r["users"], phase(r, "burst", WHOLE)) for r in reports if streamed(r)]
     points.sort(key=lambda point: point[0])
     users = [count for count, _ in points]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
@@ -58,7 +63,7 @@ def spread(reports, out):
     points = {}
     for report in reports:
         whole = phase(report, "burst", WHOLE)
-        if whole and not phase(report, "storm", WHOLE) and report["workers"] == min(2, report["partitions"]):
+        if whole and not streamed(report) and report["workers"] == min(2, report["partitions"]):
             points[report["partitions"]] = whole
     counts = sorted(points)
     figure, axis = plt.subplots(figsize=(5, 3.6))

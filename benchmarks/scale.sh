@@ -24,7 +24,7 @@ bench() { # USERS PARTITIONS WORKERS WORKLOADS
     SEALPOST__LOG__PARTITIONS=$2 SEALPOST__RUN__WORKERS=$3 \
         "$sealpost" --data-dir "$directory" --json bench --users "$1" --workload "$4" >>"$out"
 }
-for count in "${users[@]}"; do bench "$count" 8 2 burst,storm,stream; done
+for count in "${users[@]}"; do bench "$count" 8 2 burst,stream; done
 middle=${users[1]:-${users[0]}}
 for count in "${partitions[@]}"; do bench "$middle" "$count" 2 burst; done
 for count in "${workers[@]}"; do bench "$middle" 8 "$count" burst; done

@@ -7,7 +7,7 @@
 
 use anyhow::Result;
 use sealpost_topology::graph::StageSpec;
-use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
+use sealpost_topology::types::{Offset, TimeMs};
 
 use crate::deployment::Deployment;
 
@@ -30,33 +30,13 @@ pub fn cut(deployment: &Deployment, stage: &StageSpec, until: TimeMs) -> Result<
                 continue;
             }
             let start = deployment.log.bounds(topic, shard)?.start;
-            let below = done_with(deployment, stage, topic, shard, start, until)?;
-            if below > start {
+            let committed = deployment.log.committed(&stage.group, topic, shard)?;
+            let handled = committed.unwrap_or_default();
+            if handled > start {
+                let below = handled.min(deployment.log.first_since(topic, shard, until)?);
                 deployment.log.trim(topic, shard, below)?;
             }
         }
     }
     Ok(())
-}
-
-/// Up to where a partition is done with, seen from its start.
-fn done_with(
-    deployment: &Deployment,
-    stage: &StageSpec,
-    topic: &Topic,
-    shard: Shard,
-    start: Offset,
-    until: TimeMs,
-) -> Result<Offset> {
-    let committed = deployment.log.committed(&stage.group, topic, shard)?;
-    let needed = committed.unwrap_or_default();
-    let mut below = start;
-    while below < needed
-        && let Some(batch) = deployment.log.read(topic, shard, below)?
-        && batch.next_offset() <= needed
-        && batch.iter().all(|record| record.appended_at < until)
-    {
-        below = batch.next_offset();
-    }
-    Ok(below)
 }

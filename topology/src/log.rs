@@ -44,7 +44,7 @@ pub use local::{ClockMs, LocalLog};
 pub use memory::{Faults, MemoryLog};
 
 use crate::batch::{Batch, RecordBatch};
-use crate::types::{Group, Offset, Shard, Topic};
+use crate::types::{Group, Offset, Shard, TimeMs, Topic};
 
 /// What happens to the old records of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,6 +302,24 @@ pub trait Log: Send + Sync {
     ) -> Result<Option<Vec<u8>>, LogError> {
         let _ = (topic, shard, key, offset);
         Ok(None)
+    }
+
+    /// Where the first record lies that was appended at or after a time; the end if none was.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn first_since(&self, topic: &Topic, shard: Shard, time: TimeMs) -> Result<Offset, LogError> {
+        let mut at = self.bounds(topic, shard)?.start;
+        while let Some(batch) = self.read(topic, shard, at)? {
+            let since = |record: &crate::batch::Record<'_>| {
+                record.offset >= at && record.appended_at >= time
+            };
+            if let Some(record) = batch.iter().find(since) {
+                return Ok(record.offset);
+            }
+            at = batch.next_offset();
+        }
+        Ok(at)
     }
 
     /// Lets go of what lies below an offset, or of a part of it: whole batches, say, and never the

@@ -272,8 +272,11 @@ impl KafkaLog {
             let answered = meta.offsets_for_times(asked, CALL).and_then(|answer| {
                 for element in answer.elements() {
                     element.error()?;
-                    // a place without an answer stays as it was asked: it is none, and not 0
-                    if !matches!(element.offset(), rdkafka::Offset::Offset(_)) {
+                    // a place without an answer stays as it was asked: it is none, and not 0; of a
+                    // time, that nothing came since is an answer
+                    let of_a_time = matches!(place, rdkafka::Offset::Offset(_));
+                    let is_end = of_a_time && element.offset() == rdkafka::Offset::End;
+                    if !is_end && !matches!(element.offset(), rdkafka::Offset::Offset(_)) {
                         return Err(KafkaError::OffsetFetch(
                             RDKafkaErrorCode::OffsetNotAvailable,
                         ));
@@ -298,7 +301,15 @@ impl KafkaLog {
         })?;
         Ok(by_partition(&answer)
             .into_iter()
-            .map(|(partition, offset)| (partition, from_native(offset)))
+            .map(|(partition, offset)| {
+                let beyond_all = offset == rdkafka::Offset::End;
+                let offset = if beyond_all {
+                    Offset(u64::MAX)
+                } else {
+                    from_native(offset)
+                };
+                (partition, offset)
+            })
             .collect())
     }
 
@@ -615,6 +626,15 @@ impl Log for KafkaLog {
             return mirror.row(topic, shard, key, offset);
         }
         Ok(None)
+    }
+
+    fn first_since(&self, topic: &Topic, shard: Shard, time: TimeMs) -> Result<Offset, LogError> {
+        self.check_partition(topic, shard)?;
+        let found = self.offsets_at(&[(topic, shard)], rdkafka::Offset::Offset(time.0.max(0)))?;
+        match found.get(&(topic.clone(), shard)) {
+            Some(offset) if *offset < Offset(u64::MAX) => Ok(*offset),
+            _ => self.end(topic, shard),
+        }
     }
 
     fn trim(&self, topic: &Topic, shard: Shard, below: Offset) -> Result<(), LogError> {

@@ -5,7 +5,7 @@ use super::support::{
 };
 use super::{Check, Harness, Outcome};
 use crate::log::{Cleanup, LogError};
-use crate::types::{Offset, Shard};
+use crate::types::{Offset, Shard, TimeMs};
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -115,6 +115,10 @@ fn trimmed(harness: &mut dyn Harness) -> Outcome {
         read_all(log.as_ref(), &topics[0], Shard(1)),
     );
     let below = before[30].offset;
+    let since = |time| log.first_since(&topics[0], Shard(0), time).unwrap();
+    let first = before[0].appended_at;
+    assert_eq!(since(first), before[0].offset);
+    assert!(since(TimeMs(before[53].appended_at.0 + 1)) > before[53].offset);
     log.trim(&topics[0], Shard(0), below).unwrap();
     let after = read_all(log.as_ref(), &topics[0], Shard(0));
     assert!(before.ends_with(&after), "nothing in between is let go");
