@@ -453,7 +453,7 @@ impl Default for RunConfig {
         Self {
             workers: None,
             grace_ms: 10_000,
-            leave_ms: 50_000,
+            leave_ms: 170_000,
         }
     }
 }

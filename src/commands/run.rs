@@ -20,7 +20,7 @@ use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use sealpost_topology::worker::{Clock, Factory, NoEffects, Performer};
 
 use super::{Scene, Stage};
-use crate::config::Config;
+use crate::config::{Backend, Config};
 use crate::deployment::{Deployment, key_ring, now, now_ms};
 use crate::host::Role;
 use crate::http::{Readiness, Served, Server};
@@ -324,24 +324,33 @@ fn watch(
         std::thread::sleep(DRAIN_LOOK);
     }
     bar.finish_and_clear();
-    if until == Until::Drained && !stop.load(Ordering::SeqCst) {
+    // a drain may be all that ever runs here
+    if deployment.config.log.backend == Backend::Embedded && !stop.load(Ordering::SeqCst) {
         cut_what_is_done_with(deployment, running);
     }
     Ok(())
 }
 
-/// What stays longer than it has to is no reason to stop.
+/// What stays longer than it has to is no reason to stop, nor to wait: brokers that do not answer
+/// are waited for beside everything else.
 fn cut_what_is_done_with(deployment: &Deployment, running: &[RunningStage]) {
     let now = now_ms().0;
     let until = TimeMs(now.saturating_sub(deployment.config.log.keep_handled));
-    for stage in running {
-        if let Err(error) = retention::cut(deployment, stage.spec(), until) {
-            let stage = stage.spec().name;
-            tracing::warn!(
-                stage,
-                "what is done with is not cut now, and tried again later: {error}"
-            );
+    let specs: Vec<_> = running.iter().map(|stage| stage.spec().clone()).collect();
+    let of = deployment.clone();
+    let cut = move || {
+        for spec in &specs {
+            if let Err(error) = retention::cut(&of, spec, until) {
+                tracing::warn!(
+                    stage = spec.name,
+                    "what is done with is not cut now, and tried again later: {error}"
+                );
+            }
         }
+    };
+    match deployment.config.log.backend {
+        Backend::Embedded => cut(),
+        Backend::Kafka => drop(std::thread::spawn(cut)),
     }
 }
 
