@@ -163,6 +163,10 @@ fn a_stop_under_load_is_told_at_once_and_ends_drained_or_cleanly_in_doubt() {
         site.wait_until("calls to be on the line", || World::bytes(&site.data()) > 0);
         run.terminate();
         if grace_ms > latency_ms {
+            // a signal takes a moment to arrive
+            site.wait_until("the stop to be told", || {
+                get("/readyz").send(port).status == 503
+            });
             let told = get("/readyz").send(port);
             assert_eq!(
                 (told.status, told.body.trim()),
