@@ -146,10 +146,8 @@ impl KafkaSettings {
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "50")
             // for each partition, since each has a queue of its own
-            .set("queued.max.messages.kbytes", "1024")
-            .set("queued.min.messages", "20000")
-            // of each partition, as it comes: rendered pages are a hundred times as large in memory
-            .set("fetch.message.max.bytes", "65536");
+            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.min.messages", "20000");
         self.with_properties(config)
     }
 

@@ -26,8 +26,7 @@ use crate::log::{LogError, SeeRow};
 use crate::types::{Offset, Shard, TimeMs, Topic};
 
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// Of each copy. Rows stay in memory as stores as well, and what is written here is in the topic.
-const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// See the module.
