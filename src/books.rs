@@ -5,7 +5,7 @@
 //! counted from `send-state`, statements from `statements`; a send state without a statement
 //! means that the books do not balance.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
@@ -16,7 +16,6 @@ use sealpost_schemas::record::{
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
 use sealpost_topology::types::Shard;
 
-use crate::commands::in_force_of;
 use crate::deployment::{Deployment, readable};
 
 /// Calls of a channel by outcome.
@@ -91,7 +90,7 @@ impl Books {
             total_won: 0,
             pending: 0,
             held: 0,
-            holds: in_force_of(&commands, period).into_iter().collect(),
+            holds: holds_after(&commands, period).into_iter().collect(),
             held_until: None,
             held_by_hour: BTreeMap::new(),
             sending: 0,
@@ -198,6 +197,28 @@ fn newest_version(commands: &[Command], period: Period) -> Version {
         _ => None,
     });
     retries.max().unwrap_or_default()
+}
+
+/// The channels of a period that are held after these commands.
+#[must_use]
+pub fn holds_after(commands: &[Command], period: Period) -> BTreeSet<Channel> {
+    let mut held = BTreeSet::new();
+    let these = |channel: Option<Channel>| {
+        let all = Channel::ALL.into_iter();
+        all.filter(move |one| channel.is_none_or(|channel| channel == *one))
+    };
+    for command in commands {
+        match &command.action {
+            Action::Hold(hold) if hold.period == period => held.extend(these(hold.channel)),
+            Action::Release(release) if release.period == period => {
+                for channel in these(release.channel) {
+                    held.remove(&channel);
+                }
+            }
+            _ => {}
+        }
+    }
+    held
 }
 
 /// The send states of a period in one shard, by record key; the last one of each.

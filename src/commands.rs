@@ -22,7 +22,6 @@ mod suppress;
 mod template;
 mod topics;
 
-pub(crate) use hold::in_force_of;
 use std::io::Write as _;
 use std::path::PathBuf;
 

@@ -1,14 +1,14 @@
 //! `hold` and `release`: an operator stops a period, or one of its channels, and lets it go on.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sealpost_schemas::record::{Action, Command, Hold, Release};
+use sealpost_schemas::record::{Action, Hold, Release};
 use sealpost_schemas::{Channel, Period};
 use serde_json::json;
 
 use super::Answer;
+use crate::books::holds_after;
 use crate::deployment::Deployment;
 
 /// How long an answer waits for running stages to take a hold up.
@@ -33,7 +33,7 @@ pub(super) fn hold(deployment: &Deployment, arguments: &Arguments) -> Result<Ans
     let &Arguments { period, channel } = arguments;
     let id = deployment.command(&|_, _| Action::Hold(Hold { period, channel }))?;
     let in_force = is_taken_up(deployment)?;
-    let held = in_force_of(&deployment.commands()?, period);
+    let held = holds_after(&deployment.commands()?, period);
     let text = if in_force {
         format!(
             "{} is held: nothing more of it begins (command {id})",
@@ -55,7 +55,7 @@ pub(super) fn hold(deployment: &Deployment, arguments: &Arguments) -> Result<Ans
 pub(super) fn release(deployment: &Deployment, arguments: &Arguments) -> Result<Answer> {
     let &Arguments { period, channel } = arguments;
     let id = deployment.command(&|_, _| Action::Release(Release { period, channel }))?;
-    let held = in_force_of(&deployment.commands()?, period);
+    let held = holds_after(&deployment.commands()?, period);
     Ok(Answer {
         json: json!({ "period": period, "holds": held, "command_id": id }),
         text: format!("{} goes on (command {id})", named(arguments)),
@@ -90,25 +90,4 @@ fn is_taken_up(deployment: &Deployment) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// The channels of a period that are held after these commands.
-pub(crate) fn in_force_of(commands: &[Command], period: Period) -> BTreeSet<Channel> {
-    let mut held = BTreeSet::new();
-    let these = |channel: Option<Channel>| {
-        let all = Channel::ALL.into_iter();
-        all.filter(move |one| channel.is_none_or(|channel| channel == *one))
-    };
-    for command in commands {
-        match &command.action {
-            Action::Hold(hold) if hold.period == period => held.extend(these(hold.channel)),
-            Action::Release(release) if release.period == period => {
-                for channel in these(release.channel) {
-                    held.remove(&channel);
-                }
-            }
-            _ => {}
-        }
-    }
-    held
 }
