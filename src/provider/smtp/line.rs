@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::{Error, response::Response};
@@ -23,6 +23,7 @@ use sealpost_operators::gate::Answer;
 
 use super::letter::Letter;
 use super::meaning::{self, Step};
+use super::tls::Parameters;
 
 /// How to reach the server.
 pub(super) struct Server {
@@ -43,9 +44,9 @@ pub(super) enum Encryption {
     /// Not at all.
     None,
     /// By `STARTTLS`.
-    StartTls(TlsParameters),
+    StartTls(Parameters),
     /// From the first byte.
-    Wrapper(TlsParameters),
+    Wrapper(Parameters),
 }
 
 /// How far a conversation came, seen from outside of it, also when it was given up.

@@ -6,17 +6,26 @@
 use std::path::Path;
 
 use anyhow::Result;
-use lettre::transport::smtp::client::TlsParameters;
+
+/// How a line is encrypted.
+#[cfg_attr(
+    not(feature = "https"),
+    allow(
+        deprecated,
+        reason = "lettre's interface names it in builds without TLS as well"
+    )
+)]
+pub(super) type Parameters = lettre::transport::smtp::client::TlsParameters;
 
 /// Trusts the certificates of a file, or the system's.
 #[cfg(feature = "https")]
-pub(super) fn parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters> {
+pub(super) fn parameters(host: &str, ca_file: Option<&Path>) -> Result<Parameters> {
     use anyhow::{Context as _, bail};
     use lettre::transport::smtp::client::{Certificate, CertificateStore};
     use tokio_rustls::rustls::pki_types::CertificateDer;
     use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-    let mut builder = TlsParameters::builder(host.to_owned());
+    let mut builder = Parameters::builder(host.to_owned());
     if let Some(file) = ca_file {
         let certificates = CertificateDer::pem_file_iter(file)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -38,7 +47,7 @@ pub(super) fn parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParame
 
 /// Always refused.
 #[cfg(not(feature = "https"))]
-pub(super) fn parameters(_: &str, _: Option<&Path>) -> Result<TlsParameters> {
+pub(super) fn parameters(_: &str, _: Option<&Path>) -> Result<Parameters> {
     anyhow::bail!(
         "this build has no TLS: build with --features tls (or https), or set tls = \"none\" for a server on this machine"
     )
