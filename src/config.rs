@@ -599,6 +599,18 @@ impl Config {
         self.channels.get(&channel).cloned().unwrap_or_default()
     }
 
+    /// Every channel of the policy by the simulated provider, answering at once.
+    pub fn simulate(&mut self, failure_rate: f64, max_in_flight: usize) {
+        for channel in self.policy.channels.clone() {
+            let simulated = ChannelConfig {
+                failure_rate,
+                max_in_flight,
+                ..ChannelConfig::default()
+            };
+            self.channels.insert(channel, simulated);
+        }
+    }
+
     /// The configured policy.
     #[must_use]
     pub fn policy(&self) -> Policy {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use sealpost_schemas::Period;
 use sealpost_schemas::key_ring::KeyRing;
-use sealpost_seeds::{Population, Seed, Settings};
+use sealpost_seeds::{Population, Settings};
 use serde_json::json;
 
 use self::latency::Stream;
@@ -21,7 +21,7 @@ use self::resources::{Phase, Resources, machine};
 use super::run::{Until, run, stage_keys, stop_by_signal};
 use super::{Scene, Stage, close, ingest, keys, replay, seed};
 use crate::books::Books;
-use crate::config::{Backend, ChannelConfig, Config};
+use crate::config::{Backend, Config};
 use crate::deployment::{Deployment, catalog};
 use crate::door::inspect;
 use crate::host::Role;
@@ -149,7 +149,6 @@ struct Bench {
     ring: KeyRing,
     population: Population,
     seeded: SeedSummary,
-    workload: Workload,
 }
 
 impl Bench {
@@ -183,23 +182,11 @@ impl Bench {
         );
         config.windows.ignore = true;
         config.keys.file = folder.join("keys.json");
-        for channel in config.policy.channels.clone() {
-            let simulated = ChannelConfig {
-                failure_rate: workload.failure_rate(),
-                max_in_flight: 20_000,
-                ..ChannelConfig::default()
-            };
-            config.channels.insert(channel, simulated);
-        }
+        config.simulate(workload.failure_rate(), 20_000);
         let ring = keys::generate(&config.keys.file)?;
         let settings = Settings::new(offer(&catalog(&config)?));
-        let population = Population::new(
-            Seed(arguments.seed),
-            arguments.users,
-            arguments.period,
-            settings,
-        )
-        .map_err(usage)?;
+        let population =
+            seed::population(arguments.seed, arguments.users, arguments.period, settings)?;
         let seeded = seed::seed(&population, &ring, &folder.join("inputs"))?;
         Ok(Self {
             folder,
@@ -207,7 +194,6 @@ impl Bench {
             ring,
             population,
             seeded,
-            workload,
         })
     }
 
@@ -333,12 +319,7 @@ impl Bench {
             let topics: Vec<_> = specs.into_iter().map(|spec| spec.topic).collect();
             log.delete(&topics).map_err(kafka::blame)?;
         }
-        std::fs::remove_dir_all(&self.folder).with_context(|| {
-            format!(
-                "cannot remove {} ({})",
-                self.folder.display(),
-                self.workload.name()
-            )
-        })
+        std::fs::remove_dir_all(&self.folder)
+            .with_context(|| format!("cannot remove {}", self.folder.display()))
     }
 }

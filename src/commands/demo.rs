@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use sealpost_schemas::Period;
-use sealpost_seeds::{Population, Seed, Settings};
+use sealpost_seeds::Settings;
 
 use super::run::{Until, run, stage_keys, stop_by_signal};
 use super::status::{grouped, text};
 use super::{Scene, Stage, close, export, ingest, keys, seed};
 use crate::books::Books;
-use crate::config::{ChannelConfig, Config};
+use crate::config::Config;
 use crate::deployment::{Deployment, catalog};
 use crate::door::inspect;
 use crate::host::Role;
@@ -44,14 +44,7 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     config.run = scene.config.run.clone();
     config.windows.ignore = true;
     config.keys.file = folder.join("keys.json");
-    for channel in config.policy.channels.clone() {
-        let simulated = ChannelConfig {
-            failure_rate: 0.01,
-            max_in_flight: 2_000,
-            ..ChannelConfig::default()
-        };
-        config.channels.insert(channel, simulated);
-    }
+    config.simulate(0.01, 2_000);
     let ring = keys::generate(&config.keys.file)?;
     let mut times = Vec::new();
     let mut began = Instant::now();
@@ -61,13 +54,7 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     };
 
     let settings = Settings::new(offer(&catalog(&config)?));
-    let population = Population::new(
-        Seed(arguments.seed),
-        arguments.users,
-        arguments.period,
-        settings,
-    )
-    .map_err(usage)?;
+    let population = seed::population(arguments.seed, arguments.users, arguments.period, settings)?;
     let inputs = folder.join("inputs");
     let seeded = seed::seed(&population, &ring, &inputs)?;
     lap("seed");

@@ -35,6 +35,16 @@ pub(super) struct Arguments {
     tripwire_every: Option<u64>,
 }
 
+/// The population of a seed.
+pub(super) fn population(
+    seed: u64,
+    users: u64,
+    period: Period,
+    settings: Settings,
+) -> Result<Population> {
+    Population::new(Seed(seed), users, period, settings).map_err(usage)
+}
+
 pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     let ring = key_ring(&scene.config)?;
     let mut settings = Settings::new(offer(&catalog(&scene.config)?));
@@ -44,13 +54,7 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
             .step_by(usize::try_from(every.max(1))?)
             .collect();
     }
-    let population = Population::new(
-        Seed(arguments.seed),
-        arguments.users,
-        arguments.period,
-        settings,
-    )
-    .map_err(usage)?;
+    let population = population(arguments.seed, arguments.users, arguments.period, settings)?;
     let summary = seed(&population, &ring, &arguments.out)?;
     let json = serde_json::json!({
         "users": summary.users, "events": summary.events,

@@ -4,7 +4,7 @@ use sealpost_schemas::record::{Reason, Subscriber, SubscriberStatus, Usage};
 use sealpost_schemas::{Period, Timestamp, UserId};
 
 use super::account::{Account, Frozen, ProfileAt, Seen};
-use super::{Counts, MONTHS_KEPT, Output, Scope, Settle};
+use super::{Output, Scope, Settle};
 use crate::table::{OperatorError, Source};
 
 impl Settle {
@@ -43,77 +43,61 @@ impl Settle {
             return Ok(());
         }
         let user = usage.user_id;
-        let mut refuse = |counts: &mut Counts, reason, detail| {
-            counts.refused += 1;
-            let raw = raw.to_vec();
-            scope.out.push(Output::Refused {
-                user_id: user,
-                source: Source::Usage,
-                offset,
-                reason,
-                detail,
-                raw,
-            });
+        let refused = |reason, detail| Output::Refused {
+            user_id: user,
+            source: Source::Usage,
+            offset,
+            reason,
+            detail,
+            raw: raw.to_vec(),
         };
         if usage.event_id.is_empty() || usage.event_id.len() > Usage::EVENT_ID_BYTES_MAX {
-            refuse(
-                &mut self.counts,
-                Reason::Malformed,
-                "event_id must have 1 to 64 bytes",
+            self.refuse(
+                refused(Reason::Malformed, "event_id must have 1 to 64 bytes"),
+                scope,
             );
             return Ok(());
         }
         if !(0..=Usage::QUANTITY_MAX).contains(&usage.quantity) {
-            refuse(
-                &mut self.counts,
-                Reason::Malformed,
-                "quantity must be from 0 to 10^15",
+            self.refuse(
+                refused(Reason::Malformed, "quantity must be from 0 to 10^15"),
+                scope,
             );
             return Ok(());
         }
         let Some(period) = self.period_of(usage.occurred_at) else {
-            refuse(
-                &mut self.counts,
-                Reason::Malformed,
-                "occurred_at must lie between 1970 and 9999",
+            self.refuse(
+                refused(
+                    Reason::Malformed,
+                    "occurred_at must lie between 1970 and 9999",
+                ),
+                scope,
             );
             return Ok(());
         };
-        if self
-            .closed
-            .last()
-            .is_some_and(|newest| period.months_until(*newest) > MONTHS_KEPT)
-        {
-            refuse(
-                &mut self.counts,
-                Reason::TooLate,
-                "occurred more than 13 months before the newest closed period",
+        if self.too_old(period) {
+            self.refuse(
+                refused(
+                    Reason::TooLate,
+                    "occurred more than 13 months before the newest closed period",
+                ),
+                scope,
             );
             return Ok(());
         }
         self.settle_before_touch(user, scope)?;
         let mut account = Account::load(scope.table, user)?.unwrap_or_default();
         let seen = Seen::new(usage, period, offset);
-        let mut refuse = |counts: &mut Counts, reason, detail| {
-            counts.refused += 1;
-            let raw = raw.to_vec();
-            scope.out.push(Output::Refused {
-                user_id: user,
-                source: Source::Usage,
-                offset,
-                reason,
-                detail,
-                raw,
-            });
-        };
         if let Some(before) = account.find_seen(scope.table, user, seen.id) {
             if before.content == seen.content {
                 self.counts.duplicates += 1;
             } else {
-                refuse(
-                    &mut self.counts,
-                    Reason::ConflictingEvent,
-                    "event_id was seen with other content; the first stands",
+                self.refuse(
+                    refused(
+                        Reason::ConflictingEvent,
+                        "event_id was seen with other content; the first stands",
+                    ),
+                    scope,
                 );
             }
             return Ok(());
@@ -126,7 +110,7 @@ impl Settle {
         };
         if let Some(mut frozen) = frozen {
             let Some(totals) = frozen.usage.plus(usage.kind, usage.quantity) else {
-                refuse(&mut self.counts, Reason::Overflow, overflow);
+                self.refuse(refused(Reason::Overflow, overflow), scope);
                 self.do_not_read_again(offset + 1, scope.table);
                 return Ok(());
             };
@@ -137,19 +121,23 @@ impl Settle {
         } else {
             match account.profile {
                 None if self.closed.contains(&period) => {
-                    refuse(
-                        &mut self.counts,
-                        Reason::UnknownSubscriber,
-                        "the period closed before the user became known",
+                    self.refuse(
+                        refused(
+                            Reason::UnknownSubscriber,
+                            "the period closed before the user became known",
+                        ),
+                        scope,
                     );
                     self.do_not_read_again(offset + 1, scope.table);
                     return Ok(());
                 }
                 Some(ProfileAt { active: false, .. }) if self.closed.contains(&period) => {
-                    refuse(
-                        &mut self.counts,
-                        Reason::Withdrawn,
-                        "the user had withdrawn when the period closed",
+                    self.refuse(
+                        refused(
+                            Reason::Withdrawn,
+                            "the user had withdrawn when the period closed",
+                        ),
+                        scope,
                     );
                     self.do_not_read_again(offset + 1, scope.table);
                     return Ok(());
@@ -158,7 +146,7 @@ impl Settle {
             }
             let open = account.open_period(period);
             let Some(totals) = open.plus(usage.kind, usage.quantity) else {
-                refuse(&mut self.counts, Reason::Overflow, overflow);
+                self.refuse(refused(Reason::Overflow, overflow), scope);
                 self.do_not_read_again(offset + 1, scope.table);
                 return Ok(());
             };
@@ -168,6 +156,11 @@ impl Settle {
         account.store(scope.table, user, &mut self.packer);
         self.counts.events += 1;
         Ok(())
+    }
+
+    fn refuse(&mut self, refused: Output, scope: &mut Scope<'_>) {
+        self.counts.refused += 1;
+        scope.out.push(refused);
     }
 
     /// Whoever is changed while a close works its way through the users is settled first.
