@@ -61,8 +61,11 @@ const MARKS: Duration = Duration::from_secs(5);
 /// What marks an offset that was handed to the coordinator only to be fenced by it.
 const NOTHING_YET: &str = "nothing committed yet";
 
-/// Failed questions for ends after which they are asked by a new client: some two seconds.
+/// Failed questions after which they are asked by a new client: some two seconds. One that was away
+/// while leaders or coordinators moved may hold on to where they were, whatever it is told.
 const RENEW_AFTER: u32 = 8;
+/// How long a reader may stand still before the end, before another one takes its place.
+const STALE: Duration = Duration::from_secs(10);
 
 /// See the module. Cheap to clone: all clones are one log.
 #[derive(Clone)]
@@ -75,7 +78,7 @@ struct Inner {
     /// Asks for metadata and ends.
     meta: Mutex<Arc<Consumer>>,
     /// Reads outside any group.
-    reader: Arc<Consumer>,
+    reader: Mutex<Arc<Consumer>>,
     cursors: Mutex<Cursors>,
     /// Asks what groups have committed.
     offsets: Mutex<BTreeMap<Group, Arc<Consumer>>>,
@@ -119,7 +122,7 @@ impl KafkaLog {
         Ok(Self(Arc::new(Inner {
             settings,
             meta: Mutex::new(meta),
-            reader,
+            reader: Mutex::new(reader),
             cursors: Mutex::default(),
             offsets: Mutex::default(),
             known: Mutex::default(),
@@ -285,8 +288,6 @@ impl KafkaLog {
                 Ok(answer)
             });
             if answered.is_err() {
-                // one that was away while leaders moved may hold on to an older epoch than the
-                // brokers', whatever it is told: a new one knows nothing older
                 failures += 1;
                 if failures % RENEW_AFTER == 0 {
                     meta = self.renew_meta(&meta);
@@ -332,11 +333,21 @@ impl KafkaLog {
             // whoever is in use now is kept by its user
             cursors.retain(|_, cursor| Arc::strong_count(cursor) > 1);
         }
-        let cursor = Cursor::new(&self.0.reader, topic, shard, None)
+        let reader = Arc::clone(&lock(&self.0.reader));
+        let cursor = Cursor::new(&reader, topic, shard, None)
             .map_err(|code| self.told_code(&format!("read {topic}"), code))?;
         let cursor = Arc::new(Mutex::new(cursor));
         cursors.insert(place, Arc::clone(&cursor));
         Ok(cursor)
+    }
+
+    /// Another reader for a cursor that stands still.
+    fn renew_reader(&self, still: &Cursor) -> Result<Arc<Consumer>, LogError> {
+        let mut reader = lock(&self.0.reader);
+        if still.is_read_by(&reader) {
+            *reader = consumer(&self.settings().reader())?;
+        }
+        Ok(Arc::clone(&reader))
     }
 
     fn offsets_client(&self, group: &Group) -> Result<Arc<Consumer>, LogError> {
@@ -349,6 +360,24 @@ impl KafkaLog {
         Ok(client)
     }
 
+    /// Puts another client in the place of one that asks a coordinator that is none any more.
+    fn renew_offsets_client(
+        &self,
+        group: &Group,
+        stale: &Arc<Consumer>,
+    ) -> Result<Arc<Consumer>, LogError> {
+        {
+            let mut clients = lock(&self.0.offsets);
+            if clients
+                .get(group)
+                .is_some_and(|client| Arc::ptr_eq(client, stale))
+            {
+                clients.remove(group);
+            }
+        }
+        self.offsets_client(group)
+    }
+
     /// What a group has committed in each partition, once every transaction that has handed
     /// offsets to it is over.
     fn committed_offsets(
@@ -356,20 +385,32 @@ impl KafkaLog {
         group: &Group,
         partitions: &[(&Topic, Shard)],
     ) -> Result<BTreeMap<(Topic, Shard), Offset>, LogError> {
-        let client = self.offsets_client(group)?;
+        let first = self.offsets_client(group)?;
+        let mut client = Arc::clone(&first);
+        let mut failures = 0;
         let what = format!("ask what group {group} has committed");
-        let answer = patiently(self.settings(), client.context(), &what, || {
+        let answer = patiently(self.settings(), first.context(), &what, || {
             let _ = client.poll(Duration::ZERO);
             let asked = list(
                 partitions
                     .iter()
                     .map(|(topic, shard)| (*topic, *shard, rdkafka::Offset::Invalid)),
             );
-            let answer = client.committed_offsets(asked, CALL)?;
-            for element in answer.elements() {
-                element.error()?;
+            let answered = client.committed_offsets(asked, CALL).and_then(|answer| {
+                for element in answer.elements() {
+                    element.error()?;
+                }
+                Ok(answer)
+            });
+            if answered.is_err() {
+                failures += 1;
+                if failures % RENEW_AFTER == 0
+                    && let Ok(renewed) = self.renew_offsets_client(group, &client)
+                {
+                    client = renewed;
+                }
             }
-            Ok(answer)
+            answered
         })?;
         Ok(answer
             .elements()
@@ -516,11 +557,21 @@ impl Log for KafkaLog {
         let failed = |code| self.told_code(&format!("read {topic}"), code);
         cursor.seek(from).map_err(failed)?;
         let mut end = None;
-        let until = Instant::now() + self.settings().patience.max(Duration::from_secs(60));
+        let began = Instant::now();
+        let until = began + self.settings().patience.max(Duration::from_secs(60));
+        let (mut at, mut moved) = (cursor.next(), began);
         loop {
             let wait = if end.is_none() { Duration::ZERO } else { TURN };
             if let Taken::Batch(batch) = cursor.take(wait).map_err(failed)? {
                 return Ok(Some(batch));
+            }
+            if cursor.next() > at {
+                (at, moved) = (cursor.next(), Instant::now());
+            } else if moved.elapsed() >= STALE {
+                let reader = self.renew_reader(&cursor)?;
+                *cursor = Cursor::new(&reader, topic, shard, None).map_err(failed)?;
+                cursor.seek(at).map_err(failed)?;
+                moved = Instant::now();
             }
             let end = match end {
                 Some(end) => end,

@@ -45,6 +45,9 @@ pub struct KafkaSettings {
     pub clock: ClockMs,
 }
 
+/// How long a transaction may be open before the brokers abort it.
+pub(super) const TRANSACTION: Duration = Duration::from_secs(10);
+
 /// Whether topics that are missing are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TopicCreation {
@@ -194,7 +197,10 @@ impl KafkaSettings {
         let mut config = self.base();
         config
             .set("transactional.id", transactional_id)
-            .set("transaction.timeout.ms", "10000")
+            .set(
+                "transaction.timeout.ms",
+                TRANSACTION.as_millis().to_string(),
+            )
             .set("enable.idempotence", "true")
             .set("delivery.report.only.error", "true")
             .set("partitioner", "murmur2_random")

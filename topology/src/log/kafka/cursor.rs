@@ -59,6 +59,11 @@ impl Cursor {
         })
     }
 
+    /// Whether it is this client that reads for it.
+    pub(super) fn is_read_by(&self, client: &Arc<Consumer>) -> bool {
+        self.partition.is_read_by(client)
+    }
+
     /// Everything before it was handed out, or is no record.
     pub(super) const fn next(&self) -> Offset {
         self.next

@@ -94,6 +94,11 @@ impl<C: ConsumerContext + 'static> Partition<C> {
         }
     }
 
+    /// Whether it is this client that reads it.
+    pub(super) fn is_read_by(&self, client: &Arc<BaseConsumer<C>>) -> bool {
+        Arc::ptr_eq(&self.client, client)
+    }
+
     /// Reads from `offset`, wherever it was read before.
     ///
     /// # Errors

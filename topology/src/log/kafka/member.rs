@@ -28,7 +28,7 @@ use super::client::{Consequence, Watch, consequence, consumer, refused_settings,
 use super::cursor::{Cursor, Taken};
 use super::ffi::{self, Bell};
 use super::transactor::{Failure, Offsets, Transactor, list, native};
-use super::{KafkaLog, MARKS, NOTHING_YET, TURN, lock, non_empty};
+use super::{KafkaLog, MARKS, NOTHING_YET, STALE, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
 use crate::log::{Cleanup, CommitError, LogError, Member, Ownership, Progress, Step, Waker};
 use crate::types::{Group, Offset, Shard, Topic};
@@ -490,8 +490,8 @@ impl KafkaMember {
         // owner before this one, and this one still is, if its offsets are taken
         let marks = self.due_marks(step).map_err(Failure::Log)?;
         self.transactor.commit(Some(Offsets {
-            group: &group,
-            list: &offsets,
+            group,
+            list: offsets,
         }))?;
         self.follow(step, &marks).map_err(Failure::Log)
     }
@@ -592,13 +592,23 @@ impl Member for KafkaMember {
         shard: Shard,
         from: Offset,
     ) -> Result<Option<RecordBatch>, LogError> {
-        let until = Instant::now() + self.log.settings().patience.max(Duration::from_secs(60));
+        let began = Instant::now();
+        let until = began + self.log.settings().patience.max(Duration::from_secs(60));
         let mut end = None;
+        let (mut at, mut moved) = (from, began);
         loop {
             let wait = if end.is_none() { Duration::ZERO } else { TURN };
             let cursor = self.cursor(topic, shard, from)?;
             let taken = cursor.take(wait);
             let next = cursor.next();
+            if next > at {
+                (at, moved) = (next, Instant::now());
+            } else if moved.elapsed() >= STALE {
+                // all that it reads is read anew, each from where it is asked for next
+                self.reader = consumer(&self.log.settings().reader())?;
+                self.cursors.clear();
+                moved = Instant::now();
+            }
             match taken {
                 Ok(Taken::Batch(batch)) => {
                     self.ends.clear();

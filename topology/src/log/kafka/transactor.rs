@@ -12,6 +12,7 @@
 //! back what is committed.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -21,7 +22,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{
-    Consequence, KafkaSettings, Watch, consequence, patiently, refused_settings, told_code,
+    Consequence, KafkaSettings, TRANSACTION, Watch, consequence, patiently, refused_settings,
+    told_code,
 };
 use super::ffi;
 use crate::log::{LogError, Write};
@@ -29,6 +31,8 @@ use crate::types::{Offset, Shard, Topic};
 
 /// One call to the brokers; more of them are made while the patience lasts.
 const CALL: Duration = Duration::from_secs(5);
+/// How long the end of a transaction is tried for: by then the brokers have aborted it themselves.
+const ENDING: Duration = TRANSACTION;
 
 /// How a transaction failed.
 #[derive(Debug)]
@@ -46,28 +50,28 @@ pub(super) enum Failure {
 }
 
 /// Offsets on their way to a group.
-pub(super) struct Offsets<'a> {
-    pub(super) group: &'a ConsumerGroupMetadata,
-    pub(super) list: &'a TopicPartitionList,
+pub(super) struct Offsets {
+    pub(super) group: ConsumerGroupMetadata,
+    pub(super) list: TopicPartitionList,
 }
 
 /// See the module.
 pub(super) struct Transactor {
-    settings: std::sync::Arc<KafkaSettings>,
+    settings: Arc<KafkaSettings>,
     transactional_id: String,
-    producer: BaseProducer<Watch>,
+    producer: Arc<BaseProducer<Watch>>,
     open: bool,
 }
 
 impl Transactor {
     /// A producer that has ended whatever the last one of this id left open.
     pub(super) fn new(
-        settings: &std::sync::Arc<KafkaSettings>,
+        settings: &Arc<KafkaSettings>,
         transactional_id: &str,
     ) -> Result<Self, LogError> {
         let producer = start(settings, transactional_id)?;
         Ok(Self {
-            settings: std::sync::Arc::clone(settings),
+            settings: Arc::clone(settings),
             transactional_id: transactional_id.to_owned(),
             producer,
             open: false,
@@ -147,20 +151,12 @@ impl Transactor {
     }
 
     /// Commits, with the offsets if there are any.
-    pub(super) fn commit(&mut self, offsets: Option<Offsets<'_>>) -> Result<(), Failure> {
+    pub(super) fn commit(&mut self, offsets: Option<Offsets>) -> Result<(), Failure> {
         self.flush()?;
-        if let Some(Offsets { group, list }) = offsets {
-            let until = Instant::now() + self.settings.patience;
-            loop {
-                let sent = self.producer.send_offsets_to_transaction(list, group, CALL);
-                match sent {
-                    Ok(()) => break,
-                    Err(error) if is_retriable(&error) && Instant::now() < until => {}
-                    Err(error) => return Err(self.failed(&error)),
-                }
-            }
+        if let Some(offsets) = offsets {
+            self.hand_over(offsets)?;
         }
-        let until = Instant::now() + self.settings.patience;
+        let until = Instant::now() + ENDING;
         loop {
             match self.producer.commit_transaction(CALL) {
                 Ok(()) => {
@@ -177,6 +173,39 @@ impl Transactor {
                     self.replace().map_err(Failure::Log)?;
                     return Err(Failure::InDoubt);
                 }
+            }
+        }
+    }
+
+    /// Hands offsets to the group's coordinator. A coordinator that goes away meanwhile can leave
+    /// librdkafka without an answer, which it then waits for without end, whatever time-out it was
+    /// given: so another thread waits, and is left behind with its producer if it comes to that.
+    fn hand_over(&mut self, offsets: Offsets) -> Result<(), Failure> {
+        let (tell, told) = mpsc::channel();
+        let producer = Arc::clone(&self.producer);
+        std::thread::spawn(move || {
+            let Offsets { group, list } = offsets;
+            let until = Instant::now() + ENDING;
+            let taken = loop {
+                match producer.send_offsets_to_transaction(&list, &group, CALL) {
+                    Err(error) if is_retriable(&error) && Instant::now() < until => {}
+                    taken => break taken,
+                }
+            };
+            // whoever asked may have left
+            let _ = tell.send(taken);
+        });
+        match told.recv_timeout(ENDING + CALL) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => {
+                tracing::warn!(
+                    transactional_id = self.transactional_id,
+                    "the group's coordinator does not answer for a step: it is done again"
+                );
+                self.open = false;
+                self.replace().map_err(Failure::Log)?;
+                Err(Failure::Aborted)
             }
         }
     }
@@ -281,16 +310,16 @@ impl Drop for Transactor {
 fn start(
     settings: &KafkaSettings,
     transactional_id: &str,
-) -> Result<BaseProducer<Watch>, LogError> {
+) -> Result<Arc<BaseProducer<Watch>>, LogError> {
     let producer: BaseProducer<Watch> = settings
         .producer(transactional_id)
         .create_with_context(Watch::default())
         .map_err(|error| refused_settings(&error))?;
-    let watch = std::sync::Arc::clone(producer.client().context());
+    let watch = Arc::clone(producer.client().context());
     patiently(settings, &watch, "start a transactional producer", || {
         producer.init_transactions(CALL).or_else(retriable)
     })?;
-    Ok(producer)
+    Ok(Arc::new(producer))
 }
 
 /// A retriable error of a transaction reads as one whatever its code.
