@@ -4,7 +4,7 @@ use axum::Router;
 use sealpost_schemas::Period;
 use serde::Deserialize;
 
-use super::{Answer, audit, close, dead_letters, hold, policy, resolve, retry, status};
+use super::{Answer, audit, close, dead_letters, hold, policy, resolve, retry, status, suppress};
 use crate::deployment::Deployment;
 use crate::http::api::{Api, Named, ask, ask_about, command};
 
@@ -59,6 +59,18 @@ pub(super) fn routes() -> Router<Api> {
         .route(
             "/dead-letters/requeue",
             command(move |on, it| dead_letters::requeue_all(on, it).map(json)),
+        )
+        .route(
+            "/suppressions",
+            ask(move |on| suppress::list_all(on).map(json)),
+        )
+        .route(
+            "/suppressions/add",
+            command(move |on, it| suppress::add(on, it).map(json)),
+        )
+        .route(
+            "/suppressions/remove",
+            command(move |on, it| suppress::remove(on, it).map(json)),
         )
         .route("/audit", ask(move |on| audit::list(on).map(json)))
 }

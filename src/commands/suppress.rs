@@ -12,9 +12,11 @@ use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{AddressToken, SuppressionReason};
 use sealpost_schemas::sealed::KeyPurpose;
 use sealpost_schemas::{Channel, Digest};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::Scene;
+use super::{Answer, Scene};
+use crate::config::Config;
 use crate::deployment::{Deployment, key_ring};
 use crate::door::{Door, Input, InputKind, Row, contacts, inspect, unreadable};
 use crate::host::Role;
@@ -86,7 +88,8 @@ pub(super) enum Command {
 }
 
 /// Why an address is suppressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Word {
     /// What was sent there came back
     Bounced,
@@ -106,6 +109,38 @@ impl Word {
     }
 }
 
+/// What a request over HTTP names: addresses of a channel, as they are or by their tokens.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    channel: Channel,
+    #[serde(default)]
+    addresses: Vec<Address>,
+    #[serde(default)]
+    tokens: Vec<String>,
+}
+
+/// [`Named`], and why they are to be suppressed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToSuppress {
+    channel: Channel,
+    #[serde(default)]
+    addresses: Vec<Address>,
+    #[serde(default)]
+    tokens: Vec<String>,
+    reason: Option<Word>,
+}
+
+/// An address in the clear, for as long as its token is made.
+struct Address(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(Zeroizing::new).map(Self)
+    }
+}
+
 /// What a list of addresses came to.
 #[derive(Debug, Default)]
 struct Addresses {
@@ -118,7 +153,9 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
     match command {
         Command::Import { files, reason } => {
             let read = of_files(scene, files)?;
-            suppress(scene, &read, reason.reason())
+            on_log(scene, |deployment| {
+                suppress(deployment, &read, reason.reason())
+            })
         }
         Command::Add {
             channel,
@@ -127,9 +164,13 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             ..
         } => {
             let read = of_words(scene, *channel, token.as_deref())?;
-            suppress(scene, &read, reason.reason())
+            on_log(scene, |deployment| {
+                suppress(deployment, &read, reason.reason())
+            })
         }
-        Command::List { channel, reason } => list(scene, *channel, *reason),
+        Command::List { channel, reason } => {
+            on_log(scene, |deployment| list(deployment, *channel, *reason))
+        }
         Command::Remove {
             files,
             channel,
@@ -140,9 +181,74 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
                 Some(channel) => of_words(scene, *channel, token.as_deref())?,
                 None => of_files(scene, files)?,
             };
-            unsuppress(scene, &read)
+            on_log(scene, |deployment| unsuppress(deployment, &read))
         }
     }
+}
+
+/// Does it on the deployment's log, and answers.
+fn on_log(scene: &Scene, act: impl FnOnce(&Deployment) -> Result<Answer>) -> Result<()> {
+    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
+    let Answer { json, text } = act(&deployment)?;
+    scene.answer(&json, &text)
+}
+
+/// Over HTTP: suppresses what a request names.
+pub(super) fn add(deployment: &Deployment, named: &ToSuppress) -> Result<Answer> {
+    let ToSuppress {
+        channel,
+        addresses,
+        tokens,
+        reason,
+    } = named;
+    let read = of_request(&deployment.config, *channel, addresses, tokens)?;
+    suppress(deployment, &read, reason.unwrap_or(Word::Blocked).reason())
+}
+
+/// Over HTTP: uses again what a request names.
+pub(super) fn remove(deployment: &Deployment, named: &Named) -> Result<Answer> {
+    let Named {
+        channel,
+        addresses,
+        tokens,
+    } = named;
+    let read = of_request(&deployment.config, *channel, addresses, tokens)?;
+    unsuppress(deployment, &read)
+}
+
+/// Over HTTP: every suppressed address.
+pub(super) fn list_all(deployment: &Deployment) -> Result<Answer> {
+    list(deployment, None, None)
+}
+
+/// All of them are good, or none is taken; a refusal tells a place, and not what stands there.
+fn of_request(
+    config: &Config,
+    channel: Channel,
+    addresses: &[Address],
+    tokens: &[String],
+) -> Result<Addresses> {
+    if addresses.is_empty() && tokens.is_empty() {
+        return Err(UsageError("there is neither an address nor a token".to_owned()).into());
+    }
+    let mut read = Addresses::default();
+    for (index, token) in tokens.iter().enumerate() {
+        let token = token.parse().map_err(|_| {
+            let number = index + 1;
+            UsageError(format!("token {number} must be 64 hexadecimal digits"))
+        })?;
+        read.tokens.insert(AddressToken { channel, token });
+    }
+    if addresses.is_empty() {
+        return Ok(read);
+    }
+    let ring = matching_keys(config)?;
+    for (index, Address(address)) in addresses.iter().enumerate() {
+        let token = contacts::token(&ring, channel, address)
+            .map_err(|error| UsageError(format!("address {}: {error}", index + 1)))?;
+        read.tokens.insert(AddressToken { channel, token });
+    }
+    Ok(read)
 }
 
 /// The addresses that are named by a token, or on stdin.
@@ -154,13 +260,13 @@ fn of_words(scene: &Scene, channel: Channel, token: Option<&str>) -> Result<Addr
                 .map_err(|_| UsageError("--token must be 64 hexadecimal digits".to_owned()))?;
             BTreeSet::from([AddressToken { channel, token }])
         }
-        None => of_stdin(&matching_keys(scene)?, channel)?,
+        None => of_stdin(&matching_keys(&scene.config)?, channel)?,
     };
     Ok(Addresses { tokens, refused: 0 })
 }
 
-fn matching_keys(scene: &Scene) -> Result<KeyRing> {
-    let ring = key_ring(&scene.config)?;
+fn matching_keys(config: &Config) -> Result<KeyRing> {
+    let ring = key_ring(config)?;
     ring.require(&[KeyPurpose::Match]).map_err(usage)?;
     Ok(ring)
 }
@@ -210,7 +316,7 @@ fn of_files(scene: &Scene, paths: &[PathBuf]) -> Result<Addresses> {
         .into());
     }
     let ring = if inputs.iter().any(Input::has_plaintext) {
-        matching_keys(scene)?
+        matching_keys(&scene.config)?
     } else {
         KeyRing::from_json("{\"keys\": []}")?
     };
@@ -248,9 +354,12 @@ fn of_files(scene: &Scene, paths: &[PathBuf]) -> Result<Addresses> {
     Ok(read)
 }
 
-fn suppress(scene: &Scene, read: &Addresses, reason: SuppressionReason) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let done = suppressions::add(&deployment, &read.tokens, reason)?;
+fn suppress(
+    deployment: &Deployment,
+    read: &Addresses,
+    reason: SuppressionReason,
+) -> Result<Answer> {
+    let done = suppressions::add(deployment, &read.tokens, reason)?;
     let json = serde_json::json!({
         "suppressed": done.changed, "already": done.left, "refused": read.refused,
         "reason": reason.name(), "command_ids": done.command_ids,
@@ -262,12 +371,11 @@ fn suppress(scene: &Scene, read: &Addresses, reason: SuppressionReason) -> Resul
         done.left,
         read.refused
     );
-    scene.answer(&json, &text)
+    Ok(Answer { json, text })
 }
 
-fn unsuppress(scene: &Scene, read: &Addresses) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let done = suppressions::remove(&deployment, &read.tokens)?;
+fn unsuppress(deployment: &Deployment, read: &Addresses) -> Result<Answer> {
+    let done = suppressions::remove(deployment, &read.tokens)?;
     let json = serde_json::json!({
         "removed": done.changed, "not_suppressed": done.left, "refused": read.refused,
         "command_ids": done.command_ids,
@@ -276,12 +384,11 @@ fn unsuppress(scene: &Scene, read: &Addresses) -> Result<()> {
         "{} addresses may be used again, {} were not suppressed, {} rows were refused; `retry` sends what ended suppressed",
         done.changed, done.left, read.refused
     );
-    scene.answer(&json, &text)
+    Ok(Answer { json, text })
 }
 
-fn list(scene: &Scene, channel: Option<Channel>, reason: Option<Word>) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let mut found: Suppressions = suppressions::read(&deployment)?;
+fn list(deployment: &Deployment, channel: Option<Channel>, reason: Option<Word>) -> Result<Answer> {
+    let mut found: Suppressions = suppressions::read(deployment)?;
     found.retain(|address, suppressed| {
         channel.is_none_or(|channel| channel == address.channel)
             && reason.is_none_or(|reason| reason.reason() == suppressed.reason)
@@ -300,5 +407,8 @@ fn list(scene: &Scene, channel: Option<Channel>, reason: Option<Word>) -> Result
     if found.is_empty() {
         text.push_str("no address is suppressed");
     }
-    scene.answer(&serde_json::Value::from(json), &text)
+    Ok(Answer {
+        json: serde_json::Value::from(json),
+        text,
+    })
 }

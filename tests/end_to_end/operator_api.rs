@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Request, get, post};
+use crate::plain::subscribers;
 use crate::site::{Running, Site, free_port};
 
 const ALICE: &str = "alice-0123456789abcdef";
@@ -283,4 +284,65 @@ fn the_page_is_served_to_anybody_and_brings_nothing_from_elsewhere() {
     }
     run.terminate();
     run.ended().expect(0);
+}
+
+#[test]
+fn addresses_are_suppressed_over_http_and_told_nowhere() {
+    let users = 10;
+    let (site, run, port) = running("[policy]\nchannels = [\"email\", \"sms\"]\n");
+    site.file("people.csv", subscribers(users));
+    site.ok(["ingest", "people.csv"]);
+    let alice = |request: Request| request.token(ALICE).send(port);
+    let add = |body: &Value| alice(post("/api/v1/suppressions/add", body));
+
+    let addresses = json!([" person1@EXAMPLE.com", "person2@example.com"]);
+    let done =
+        add(&json!({ "channel": "email", "addresses": addresses, "reason": "opted-out" })).ok();
+    assert_eq!(
+        (&done["suppressed"], &done["already"]),
+        (&json!(2), &json!(0))
+    );
+    let listed = alice(get("/api/v1/suppressions")).ok();
+    assert_eq!(listed, site.json(["suppress", "list"]));
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(listed[0]["reason"], "opted-out");
+    assert!(!listed.to_string().contains("person"), "{listed}");
+
+    // a token is as good as its address
+    let of_one = json!({ "channel": "email", "tokens": [listed[0]["token"]] });
+    let removed = alice(post("/api/v1/suppressions/remove", &of_one)).ok();
+    assert_eq!(removed["removed"], 1);
+
+    for (wrong, why) in [
+        (
+            json!({ "channel": "email", "addresses": ["a@b.kr", "kim at home"] }),
+            "address 2",
+        ),
+        (json!({ "channel": "email", "tokens": ["kim"] }), "token 1"),
+        (json!({ "channel": "email" }), "neither"),
+        (
+            json!({ "channel": "email", "addresses": ["a@b.kr"], "reason": "kim" }),
+            "not what is asked for",
+        ),
+    ] {
+        let answer = add(&wrong);
+        answer.refused(400, why);
+        assert!(!answer.body.contains("kim"), "{answer:?}");
+    }
+    assert_eq!(
+        alice(get("/api/v1/suppressions"))
+            .ok()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+
+    alice(post("/api/v1/close", &json!({ "period": "2026-01" }))).ok();
+    let books = settle_down(&site, port, users);
+    assert_eq!(books["by_channel"]["email"]["sent"], users - 1, "{books}");
+    assert_eq!(books["by_channel"]["sms"]["sent"], 1, "{books}");
+    run.terminate();
+    let ended = run.ended().expect(0);
+    assert!(!ended.stderr.contains("person"), "{}", ended.stderr);
 }

@@ -25,6 +25,7 @@ mod raw;
 #[path = "../end_to_end/records.rs"]
 #[allow(dead_code, reason = "shared with another program of tests")]
 mod records;
+mod released;
 #[path = "../end_to_end/site.rs"]
 #[allow(dead_code, reason = "shared with another program of tests")]
 mod site;

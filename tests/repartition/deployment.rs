@@ -99,3 +99,9 @@ pub(crate) const MOMENTS: [Duration; 6] = [
     Duration::from_millis(1_600),
     Duration::from_millis(2_400),
 ];
+
+/// How many `SEALPOST_REPARTITION_USERS` asks for, or the usual number.
+pub(crate) fn users_or(usual: u64) -> u64 {
+    #[allow(clippy::disallowed_methods, reason = "a longer run than the usual one")]
+    std::env::var("SEALPOST_REPARTITION_USERS").map_or(usual, |users| users.parse().unwrap())
+}

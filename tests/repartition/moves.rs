@@ -1,6 +1,6 @@
 //! From 4 to 12 partitions and back, in the middle of a send.
 
-use crate::deployment::{CHANNELS, Deployment};
+use crate::deployment::{CHANNELS, Deployment, users_or};
 use crate::site::Site;
 use crate::world::World;
 
@@ -14,10 +14,7 @@ fn late_usage(user: u64) -> String {
 }
 
 fn users() -> u64 {
-    #[allow(clippy::disallowed_methods, reason = "a longer run than the usual one")]
-    std::env::var("SEALPOST_REPARTITION_USERS")
-        .ok()
-        .map_or(2_000, |users| users.parse().unwrap())
+    users_or(2_000)
 }
 
 fn next_period(site: &Site, user: u64) {
