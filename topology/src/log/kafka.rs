@@ -102,6 +102,7 @@ impl KafkaLog {
     /// are wrong, [`LogError::Mismatch`] when a setting is.
     pub fn open(settings: KafkaSettings) -> Result<Self, LogError> {
         settings.check()?;
+        ffi::keep_few_heaps();
         let settings = Arc::new(settings);
         let meta = consumer(&settings.meta())?;
         let reader = consumer(&settings.reader())?;

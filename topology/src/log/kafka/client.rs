@@ -148,8 +148,9 @@ impl KafkaSettings {
             .set("fetch.queue.backoff.ms", "2")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.error.backoff.ms", "50")
-            // for each partition, since each has a queue of its own
-            .set("queued.max.messages.kbytes", "4096")
+            // both for each partition, since each has a queue of its own: there may be thousands
+            .set("fetch.message.max.bytes", "262144")
+            .set("queued.max.messages.kbytes", "1024")
             .set("queued.min.messages", "20000");
         self.with_properties(config)
     }

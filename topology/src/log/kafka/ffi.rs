@@ -1,5 +1,6 @@
 //! The calls into librdkafka that its Rust wrapper does not have: reading one partition from a
-//! place of one's own, many messages at a time, and a flush that waits without spinning.
+//! place of one's own, many messages at a time, and a flush that waits without spinning; and a word
+//! to the C library's allocator, which librdkafka uses.
 //!
 //! # Invariants
 //! - A [`Partition`] keeps its client alive, and gives back what it took from librdkafka in the
@@ -226,6 +227,24 @@ unsafe fn item(message: &c::rd_kafka_message_t) -> Item<'_> {
         appended_at: TimeMs(time),
         key: bytes(message.key, message.key_len).unwrap_or_default(),
         value: bytes(message.payload, message.len),
+    }
+}
+
+/// Has the C library's allocator keep few heaps: it would keep one for each of librdkafka's threads,
+/// and what is fetched by one and freed by another stays in all of them. Nothing where it is not
+/// glibc.
+pub(super) fn keep_few_heaps() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        const M_ARENA_MAX: c_int = -8;
+        // SAFETY: the C library's own function; it may be called at any time, and a refusal leaves
+        // everything as it was.
+        unsafe {
+            mallopt(M_ARENA_MAX, 2);
+        }
     }
 }
 
