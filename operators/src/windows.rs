@@ -91,15 +91,20 @@ impl WindowRule {
         let after = |quiet: &Option<QuietHours>, at: Timestamp| {
             quiet.map_or(at, |quiet| quiet.end(at, zone).unwrap_or(at))
         };
-        let mut free = at;
-        for _ in 0..ENDS_MAX {
-            let next = after(&own, after(quiet_of_all, free));
-            if next == free {
-                return free;
+        // the end of quiet hours may be quiet itself: for the other's sake, or because the clocks
+        // skip the hour that was free
+        let free = |own: &Option<QuietHours>| {
+            let mut free = at;
+            for _ in 0..ENDS_MAX {
+                let next = after(own, after(quiet_of_all, free));
+                if next == free {
+                    return Some(free);
+                }
+                free = next;
             }
-            free = next;
-        }
-        after(quiet_of_all, at)
+            None
+        };
+        free(&own).or_else(|| free(&None)).unwrap_or(at)
     }
 }
 
@@ -306,6 +311,18 @@ mod tests {
             "Asia/Seoul",
             "2026-02-03T23:00:00+09:00",
             "2026-02-04T08:00:00+09:00",
+        );
+    }
+
+    #[test]
+    fn the_systems_only_hour_is_found_on_the_next_day_when_the_clocks_skip_it() {
+        // the user's own leave nothing of it and give way
+        check_with(
+            Some((3, 2)),
+            quiet(2, 15),
+            "America/New_York",
+            "2026-03-07T23:57:00-05:00",
+            "2026-03-09T02:00:00-04:00",
         );
     }
 

@@ -105,11 +105,9 @@ fn while_the_first_provider_is_not_reached_everything_goes_by_the_second_and_onc
     let open = "sealpost_channel_circuit_open{channel=\"email\",provider=\"primary\"} 1";
     assert!(http_get(http, "/metrics").unwrap().contains(open));
     // the channel works: somebody has to be told, and nobody has to be woken
-    assert!(
-        http_get(http, "/readyz")
-            .unwrap()
-            .starts_with("HTTP/1.1 200")
-    );
+    site.wait_until("it to be ready all the same", || {
+        http_get(http, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    });
     run.terminate();
     run.ended().expect(0);
     let left = Left::of(&site, Vec::new(), fallback.lines());

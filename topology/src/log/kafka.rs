@@ -34,7 +34,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use self::client::{Consumer, consumer, patiently};
+use self::client::{Consumer, consumer, let_go, patiently};
 pub use self::client::{GroupProtocol, KafkaSettings, Membership, TopicCreation};
 use self::cursor::{Cursor, FENCE_KEY, Taken};
 use self::member::KafkaMember;
@@ -264,10 +264,10 @@ impl KafkaLog {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let first = self.meta();
-        let mut meta = Arc::clone(&first);
+        let mut meta = self.meta();
+        let watch = Arc::clone(meta.context());
         let mut failures = 0;
-        let answer = patiently(self.settings(), first.context(), "ask for the ends", || {
+        let answer = patiently(self.settings(), &watch, "ask for the ends", || {
             let asked = list(
                 partitions
                     .iter()
@@ -291,7 +291,8 @@ impl KafkaLog {
             if answered.is_err() {
                 failures += 1;
                 if failures % RENEW_AFTER == 0 {
-                    meta = self.renew_meta(&meta);
+                    let renewed = self.renew_meta(&meta);
+                    let_go(std::mem::replace(&mut meta, renewed));
                 }
                 // it asks whom it last knew as leader until somebody looks who is now
                 let topics: BTreeSet<_> = partitions.iter().map(|(topic, _)| *topic).collect();
@@ -386,11 +387,11 @@ impl KafkaLog {
         group: &Group,
         partitions: &[(&Topic, Shard)],
     ) -> Result<BTreeMap<(Topic, Shard), Offset>, LogError> {
-        let first = self.offsets_client(group)?;
-        let mut client = Arc::clone(&first);
+        let mut client = self.offsets_client(group)?;
+        let watch = Arc::clone(client.context());
         let mut failures = 0;
         let what = format!("ask what group {group} has committed");
-        let answer = patiently(self.settings(), first.context(), &what, || {
+        let answer = patiently(self.settings(), &watch, &what, || {
             let _ = client.poll(Duration::ZERO);
             let asked = list(
                 partitions
@@ -408,7 +409,7 @@ impl KafkaLog {
                 if failures % RENEW_AFTER == 0
                     && let Ok(renewed) = self.renew_offsets_client(group, &client)
                 {
-                    client = renewed;
+                    let_go(std::mem::replace(&mut client, renewed));
                 }
             }
             answered
@@ -570,7 +571,8 @@ impl Log for KafkaLog {
                 (at, moved) = (cursor.next(), Instant::now());
             } else if moved.elapsed() >= STALE {
                 let reader = self.renew_reader(&cursor)?;
-                *cursor = Cursor::new(&reader, topic, shard, None).map_err(failed)?;
+                let another = Cursor::new(&reader, topic, shard, None).map_err(failed)?;
+                let_go(std::mem::replace(&mut *cursor, another));
                 cursor.seek(at).map_err(failed)?;
                 moved = Instant::now();
             }

@@ -281,6 +281,12 @@ pub(super) fn consumer(config: &ClientConfig) -> Result<Arc<Consumer>, LogError>
         .map_err(|error| refused_settings(&error))
 }
 
+/// Ends a client without waiting for it: its end may wait for brokers that are away, and for answers
+/// that never come.
+pub(super) fn let_go<C: Send + 'static>(client: C) {
+    std::thread::spawn(move || drop(client));
+}
+
 /// A client that librdkafka will not make: its settings are wrong.
 pub(super) fn refused_settings(error: &KafkaError) -> LogError {
     LogError::Mismatch(match error {

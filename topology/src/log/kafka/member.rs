@@ -24,7 +24,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
-use super::client::{Consequence, Watch, consequence, consumer, refused_settings, told_code};
+use super::client::{
+    Consequence, Watch, consequence, consumer, let_go, refused_settings, told_code,
+};
 use super::cursor::{Cursor, Taken};
 use super::ffi::{self, Bell};
 use super::transactor::{Failure, Offsets, Transactor, list, native};
@@ -605,8 +607,9 @@ impl Member for KafkaMember {
                 (at, moved) = (next, Instant::now());
             } else if moved.elapsed() >= STALE {
                 // all that it reads is read anew, each from where it is asked for next
-                self.reader = consumer(&self.log.settings().reader())?;
-                self.cursors.clear();
+                let another = consumer(&self.log.settings().reader())?;
+                let still = std::mem::replace(&mut self.reader, another);
+                let_go((std::mem::take(&mut self.cursors), still));
                 moved = Instant::now();
             }
             match taken {

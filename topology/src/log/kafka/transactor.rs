@@ -22,8 +22,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::client::{
-    Consequence, KafkaSettings, TRANSACTION, Watch, consequence, patiently, refused_settings,
-    told_code,
+    Consequence, KafkaSettings, TRANSACTION, Watch, consequence, let_go, patiently,
+    refused_settings, told_code,
 };
 use super::ffi;
 use crate::log::{LogError, Write};
@@ -296,7 +296,8 @@ impl Transactor {
             transactional_id = self.transactional_id,
             "another producer takes over"
         );
-        self.producer = start(&self.settings, &self.transactional_id)?;
+        let next = start(&self.settings, &self.transactional_id)?;
+        let_go(std::mem::replace(&mut self.producer, next));
         Ok(())
     }
 }
