@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaLog;
@@ -74,10 +75,20 @@ impl KafkaLog {
             return Ok(states);
         }
         let admin = self.admin()?;
-        let described = block_on(
-            admin.describe_configs(&names, &AdminOptions::new().request_timeout(Some(CALL))),
-        )
-        .map_err(|error| self.told("describe the topics", &error))?;
+        let meta = self.meta();
+        let what = "describe the topics";
+        let described = patiently(self.settings(), meta.context(), what, || {
+            let options = AdminOptions::new().request_timeout(Some(CALL));
+            block_on(admin.describe_configs(&names, &options)).map_err(|error| {
+                // what librdkafka calls it when the broker that it asks goes away
+                match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::Fail) => {
+                        KafkaError::AdminOp(RDKafkaErrorCode::BrokerTransportFailure)
+                    }
+                    _ => error,
+                }
+            })
+        })?;
         for (state, described) in states.iter_mut().zip(described) {
             match described {
                 Ok(resource) => {
