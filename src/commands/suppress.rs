@@ -19,7 +19,6 @@ use super::{Answer, Scene};
 use crate::config::Config;
 use crate::deployment::{Deployment, key_ring};
 use crate::door::{Door, Input, InputKind, Row, contacts, inspect, unreadable};
-use crate::host::Role;
 use crate::suppressions::{self, Suppressions};
 use crate::usage_error::{UsageError, usage};
 
@@ -118,17 +117,7 @@ pub(super) struct Named {
     addresses: Vec<Address>,
     #[serde(default)]
     tokens: Vec<String>,
-}
-
-/// [`Named`], and why they are to be suppressed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ToSuppress {
-    channel: Channel,
-    #[serde(default)]
-    addresses: Vec<Address>,
-    #[serde(default)]
-    tokens: Vec<String>,
+    /// Of what is suppressed.
     reason: Option<Word>,
 }
 
@@ -153,9 +142,7 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
     match command {
         Command::Import { files, reason } => {
             let read = of_files(scene, files)?;
-            on_log(scene, |deployment| {
-                suppress(deployment, &read, reason.reason())
-            })
+            scene.command(|deployment| suppress(deployment, &read, reason.reason()))
         }
         Command::Add {
             channel,
@@ -164,12 +151,10 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
             ..
         } => {
             let read = of_words(scene, *channel, token.as_deref())?;
-            on_log(scene, |deployment| {
-                suppress(deployment, &read, reason.reason())
-            })
+            scene.command(|deployment| suppress(deployment, &read, reason.reason()))
         }
         Command::List { channel, reason } => {
-            on_log(scene, |deployment| list(deployment, *channel, *reason))
+            scene.command(|deployment| list(deployment, *channel, *reason))
         }
         Command::Remove {
             files,
@@ -181,39 +166,25 @@ pub(super) fn execute(scene: &Scene, command: &Command) -> Result<()> {
                 Some(channel) => of_words(scene, *channel, token.as_deref())?,
                 None => of_files(scene, files)?,
             };
-            on_log(scene, |deployment| unsuppress(deployment, &read))
+            scene.command(|deployment| unsuppress(deployment, &read))
         }
     }
 }
 
-/// Does it on the deployment's log, and answers.
-fn on_log(scene: &Scene, act: impl FnOnce(&Deployment) -> Result<Answer>) -> Result<()> {
-    let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let Answer { json, text } = act(&deployment)?;
-    scene.answer(&json, &text)
-}
-
 /// Over HTTP: suppresses what a request names.
-pub(super) fn add(deployment: &Deployment, named: &ToSuppress) -> Result<Answer> {
-    let ToSuppress {
-        channel,
-        addresses,
-        tokens,
-        reason,
-    } = named;
-    let read = of_request(&deployment.config, *channel, addresses, tokens)?;
-    suppress(deployment, &read, reason.unwrap_or(Word::Blocked).reason())
+pub(super) fn add(deployment: &Deployment, named: &Named) -> Result<Answer> {
+    let read = of_request(&deployment.config, named)?;
+    let reason = named.reason.unwrap_or(Word::Blocked);
+    suppress(deployment, &read, reason.reason())
 }
 
 /// Over HTTP: uses again what a request names.
 pub(super) fn remove(deployment: &Deployment, named: &Named) -> Result<Answer> {
-    let Named {
-        channel,
-        addresses,
-        tokens,
-    } = named;
-    let read = of_request(&deployment.config, *channel, addresses, tokens)?;
-    unsuppress(deployment, &read)
+    if named.reason.is_some() {
+        let why = "a reason is of what is suppressed: leave it out";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    unsuppress(deployment, &of_request(&deployment.config, named)?)
 }
 
 /// Over HTTP: every suppressed address.
@@ -222,12 +193,14 @@ pub(super) fn list_all(deployment: &Deployment) -> Result<Answer> {
 }
 
 /// All of them are good, or none is taken; a refusal tells a place, and not what stands there.
-fn of_request(
-    config: &Config,
-    channel: Channel,
-    addresses: &[Address],
-    tokens: &[String],
-) -> Result<Addresses> {
+fn of_request(config: &Config, named: &Named) -> Result<Addresses> {
+    let Named {
+        channel,
+        addresses,
+        tokens,
+        ..
+    } = named;
+    let channel = *channel;
     if addresses.is_empty() && tokens.is_empty() {
         return Err(UsageError("there is neither an address nor a token".to_owned()).into());
     }

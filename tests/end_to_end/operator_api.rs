@@ -310,8 +310,11 @@ fn addresses_are_suppressed_over_http_and_told_nowhere() {
 
     // a token is as good as its address
     let of_one = json!({ "channel": "email", "tokens": [listed[0]["token"]] });
-    let removed = alice(post("/api/v1/suppressions/remove", &of_one)).ok();
-    assert_eq!(removed["removed"], 1);
+    let remove = |body: &Value| alice(post("/api/v1/suppressions/remove", body));
+    let mut with_reason = of_one.clone();
+    with_reason["reason"] = json!("opted-out");
+    remove(&with_reason).refused(400, "reason");
+    assert_eq!(remove(&of_one).ok()["removed"], 1);
 
     for (wrong, why) in [
         (

@@ -559,22 +559,19 @@ impl Log for KafkaLog {
         let failed = |code| self.told_code(&format!("read {topic}"), code);
         cursor.seek(from).map_err(failed)?;
         let mut end = None;
-        let began = Instant::now();
-        let until = began + self.settings().patience.max(Duration::from_secs(60));
-        let (mut at, mut moved) = (cursor.next(), began);
+        let until = Instant::now() + self.settings().patience.max(Duration::from_secs(60));
+        let mut standstill = Standstill::at(cursor.next());
         loop {
             let wait = if end.is_none() { Duration::ZERO } else { TURN };
             if let Taken::Batch(batch) = cursor.take(wait).map_err(failed)? {
                 return Ok(Some(batch));
             }
-            if cursor.next() > at {
-                (at, moved) = (cursor.next(), Instant::now());
-            } else if moved.elapsed() >= STALE {
+            let next = cursor.next();
+            if standstill.is_too_long(next) {
                 let reader = self.renew_reader(&cursor)?;
                 let another = Cursor::new(&reader, topic, shard, None).map_err(failed)?;
                 let_go(std::mem::replace(&mut *cursor, another));
-                cursor.seek(at).map_err(failed)?;
-                moved = Instant::now();
+                cursor.seek(next).map_err(failed)?;
             }
             let end = match end {
                 Some(end) => end,
@@ -708,6 +705,30 @@ impl Log for KafkaLog {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long a place has not moved while it is read on from.
+struct Standstill {
+    at: Offset,
+    since: Instant,
+}
+
+impl Standstill {
+    fn at(place: Offset) -> Self {
+        Self {
+            at: place,
+            since: Instant::now(),
+        }
+    }
+
+    /// Whether it is time for another reader; counts anew from then on.
+    fn is_too_long(&mut self, next: Offset) -> bool {
+        let is_too_long = next <= self.at && self.since.elapsed() >= STALE;
+        if is_too_long || next > self.at {
+            *self = Self::at(next);
+        }
+        is_too_long
+    }
 }
 
 fn non_empty(writes: Vec<Write>) -> Vec<Write> {

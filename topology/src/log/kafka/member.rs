@@ -30,7 +30,7 @@ use super::client::{
 use super::cursor::{Cursor, Taken};
 use super::ffi::{self, Bell};
 use super::transactor::{Failure, Offsets, Transactor, list, native};
-use super::{KafkaLog, MARKS, NOTHING_YET, STALE, TURN, lock, non_empty};
+use super::{KafkaLog, MARKS, NOTHING_YET, Standstill, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
 use crate::log::{Cleanup, CommitError, LogError, Member, Ownership, Progress, Step, Waker};
 use crate::types::{Group, Offset, Shard, Topic};
@@ -594,23 +594,19 @@ impl Member for KafkaMember {
         shard: Shard,
         from: Offset,
     ) -> Result<Option<RecordBatch>, LogError> {
-        let began = Instant::now();
-        let until = began + self.log.settings().patience.max(Duration::from_secs(60));
+        let until = Instant::now() + self.log.settings().patience.max(Duration::from_secs(60));
         let mut end = None;
-        let (mut at, mut moved) = (from, began);
+        let mut standstill = Standstill::at(from);
         loop {
             let wait = if end.is_none() { Duration::ZERO } else { TURN };
             let cursor = self.cursor(topic, shard, from)?;
             let taken = cursor.take(wait);
             let next = cursor.next();
-            if next > at {
-                (at, moved) = (next, Instant::now());
-            } else if moved.elapsed() >= STALE {
+            if standstill.is_too_long(next) {
                 // all that it reads is read anew, each from where it is asked for next
                 let another = consumer(&self.log.settings().reader())?;
                 let still = std::mem::replace(&mut self.reader, another);
                 let_go((std::mem::take(&mut self.cursors), still));
-                moved = Instant::now();
             }
             match taken {
                 Ok(Taken::Batch(batch)) => {
