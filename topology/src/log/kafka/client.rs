@@ -305,6 +305,14 @@ pub(super) fn refused_settings(error: &KafkaError) -> LogError {
     })
 }
 
+/// The code of an error, those of administration included, which the wrapper leaves out.
+fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
+    match error {
+        KafkaError::AdminOp(code) => *code,
+        error => error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
+    }
+}
+
 /// What an error comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Consequence {
@@ -386,8 +394,7 @@ pub(super) fn told(
     what: &str,
     error: &KafkaError,
 ) -> LogError {
-    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-    told_code(settings, watch, what, code)
+    told_code(settings, watch, what, code_of(error))
 }
 
 /// As [`told`], of a bare code.
@@ -478,7 +485,7 @@ pub(super) fn patiently<T>(
         match act() {
             Ok(done) => return Ok(done),
             Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                let code = code_of(&error);
                 let log_error = told(settings, watch, what, &error);
                 let again = consequence(code) == Consequence::Retry
                     && matches!(log_error, LogError::Unreachable(_));

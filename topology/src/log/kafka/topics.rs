@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use futures_executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::KafkaLog;
@@ -79,15 +78,7 @@ impl KafkaLog {
         let what = "describe the topics";
         let described = patiently(self.settings(), meta.context(), what, || {
             let options = AdminOptions::new().request_timeout(Some(CALL));
-            block_on(admin.describe_configs(&names, &options)).map_err(|error| {
-                // what librdkafka calls it when the broker that it asks goes away
-                match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::Fail) => {
-                        KafkaError::AdminOp(RDKafkaErrorCode::BrokerTransportFailure)
-                    }
-                    _ => error,
-                }
-            })
+            block_on(admin.describe_configs(&names, &options))
         })?;
         for (state, described) in states.iter_mut().zip(described) {
             match described {
