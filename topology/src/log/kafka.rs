@@ -40,7 +40,7 @@ use self::cursor::{Cursor, FENCE_KEY, Taken};
 use self::member::KafkaMember;
 use self::mirror::Mirror;
 pub use self::topics::TopicState;
-use self::transactor::{Failure, Transactor, by_partition, list, native};
+use self::transactor::{Failure, Guarantee, Transactor, by_partition, list, native};
 use super::{
     Bounds, Cleanup, CutBuilder, Durability, Log, LogError, Member, Progress, SeeRow, TopicSpec,
     Write,
@@ -190,7 +190,7 @@ impl KafkaLog {
     /// # Errors
     /// When the brokers do not answer.
     pub fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
-        Transactor::new(self.settings(), transactional_id).map(drop)
+        Transactor::new(self.settings(), transactional_id, Guarantee::ExactlyOnce).map(drop)
     }
 
     fn settings(&self) -> &Arc<KafkaSettings> {
@@ -441,7 +441,8 @@ impl KafkaLog {
                 prefix, identity, ..
             } = self.settings().as_ref();
             let id = format!("{prefix}command-{identity}");
-            *writer = Some(Transactor::new(self.settings(), &id)?);
+            let guarantee = Guarantee::ExactlyOnce;
+            *writer = Some(Transactor::new(self.settings(), &id, guarantee)?);
         }
         let Some(transactor) = writer.as_mut() else {
             return Err(LogError::InDoubt);

@@ -195,13 +195,18 @@ impl KafkaSettings {
 
     /// Writes in transactions.
     pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.untransacted_producer();
+        config.set("transactional.id", transactional_id).set(
+            "transaction.timeout.ms",
+            TRANSACTION.as_millis().to_string(),
+        );
+        self.with_properties(config)
+    }
+
+    /// Writes without transactions.
+    pub(super) fn untransacted_producer(&self) -> ClientConfig {
         let mut config = self.base();
         config
-            .set("transactional.id", transactional_id)
-            .set(
-                "transaction.timeout.ms",
-                TRANSACTION.as_millis().to_string(),
-            )
             .set("enable.idempotence", "true")
             .set("delivery.report.only.error", "true")
             .set("partitioner", "murmur2_random")

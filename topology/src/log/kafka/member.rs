@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -29,7 +29,7 @@ use super::client::{
 };
 use super::cursor::{Cursor, Taken};
 use super::ffi::{self, Bell};
-use super::transactor::{Failure, Offsets, Transactor, list, native};
+use super::transactor::{Failure, Guarantee, Offsets, Transactor, list, native};
 use super::{KafkaLog, MARKS, NOTHING_YET, Standstill, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
 use crate::log::{Cleanup, CommitError, LogError, Member, Ownership, Progress, Step, Waker};
@@ -186,7 +186,11 @@ impl KafkaMember {
         topics: &[Topic],
     ) -> Result<Self, LogError> {
         let settings = log.settings();
-        let transactor = Transactor::new(settings, &log.transactional_id(group, slot))?;
+        let transactor = Transactor::new(
+            settings,
+            &log.transactional_id(group, slot),
+            Guarantee::OF_STEPS,
+        )?;
         let reader = consumer(&settings.reader())?;
         let wake = Arc::new(Wake::default());
         let mut member = Self {
@@ -491,6 +495,12 @@ impl KafkaMember {
         // all that was committed there before is by then in the copies: whoever wrote it was an
         // owner before this one, and this one still is, if its offsets are taken
         let marks = self.due_marks(step).map_err(Failure::Log)?;
+        if Guarantee::OF_STEPS == Guarantee::AtLeastOnce
+            && let Some(seat) = &self.seat
+        {
+            seat.commit(&offsets, CommitMode::Sync)
+                .map_err(|_| Failure::Aborted)?;
+        }
         self.transactor.commit(Some(Offsets {
             group,
             list: offsets,

@@ -10,6 +10,11 @@
 //! the producer is beyond use another one takes its place, whose start ends what the old one left
 //! open. Once the commit was asked for, only its answer tells: whoever does not get it must read
 //! back what is committed.
+//!
+//! # Without transactions
+//! A build with the feature `at-least-once` shows what all this costs, and is good for nothing
+//! else: a member's steps are written and acknowledged, then its offsets are committed, and what
+//! is cut off in between is done twice.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
@@ -61,6 +66,25 @@ pub(super) struct Transactor {
     transactional_id: String,
     producer: Arc<BaseProducer<Watch>>,
     open: bool,
+    guarantee: Guarantee,
+}
+
+/// What a step is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarantee {
+    /// A transaction.
+    ExactlyOnce,
+    /// Records and offsets, one after the other.
+    AtLeastOnce,
+}
+
+impl Guarantee {
+    /// What the steps of this build's members are worth.
+    pub(super) const OF_STEPS: Self = if cfg!(feature = "at-least-once") {
+        Self::AtLeastOnce
+    } else {
+        Self::ExactlyOnce
+    };
 }
 
 impl Transactor {
@@ -68,9 +92,11 @@ impl Transactor {
     pub(super) fn new(
         settings: &Arc<KafkaSettings>,
         transactional_id: &str,
+        guarantee: Guarantee,
     ) -> Result<Self, LogError> {
-        let producer = start(settings, transactional_id)?;
+        let producer = start(settings, transactional_id, guarantee)?;
         Ok(Self {
+            guarantee,
             settings: Arc::clone(settings),
             transactional_id: transactional_id.to_owned(),
             producer,
@@ -81,6 +107,9 @@ impl Transactor {
     /// Opens a transaction.
     pub(super) fn begin(&mut self) -> Result<(), Failure> {
         debug_assert!(!self.open, "one transaction at a time");
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
         let begun = self.producer.begin_transaction();
         match begun {
             Ok(()) => {
@@ -153,6 +182,9 @@ impl Transactor {
     /// Commits, with the offsets if there are any.
     pub(super) fn commit(&mut self, offsets: Option<Offsets>) -> Result<(), Failure> {
         self.flush()?;
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return Ok(());
+        }
         if let Some(offsets) = offsets {
             self.hand_over(offsets)?;
         }
@@ -296,7 +328,7 @@ impl Transactor {
             transactional_id = self.transactional_id,
             "another producer takes over"
         );
-        let next = start(&self.settings, &self.transactional_id)?;
+        let next = start(&self.settings, &self.transactional_id, self.guarantee)?;
         let_go(std::mem::replace(&mut self.producer, next));
         Ok(())
     }
@@ -311,11 +343,18 @@ impl Drop for Transactor {
 fn start(
     settings: &KafkaSettings,
     transactional_id: &str,
+    guarantee: Guarantee,
 ) -> Result<Arc<BaseProducer<Watch>>, LogError> {
-    let producer: BaseProducer<Watch> = settings
-        .producer(transactional_id)
+    let config = match guarantee {
+        Guarantee::ExactlyOnce => settings.producer(transactional_id),
+        Guarantee::AtLeastOnce => settings.untransacted_producer(),
+    };
+    let producer: BaseProducer<Watch> = config
         .create_with_context(Watch::default())
         .map_err(|error| refused_settings(&error))?;
+    if guarantee == Guarantee::AtLeastOnce {
+        return Ok(Arc::new(producer));
+    }
     let watch = Arc::clone(producer.client().context());
     patiently(settings, &watch, "start a transactional producer", || {
         producer.init_transactions(CALL).or_else(retriable)
