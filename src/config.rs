@@ -372,14 +372,14 @@ impl ChannelConfig {
         for (name, is_set) in [
             ("kind", self.kind.is_some()),
             ("size_max", self.size_max.is_some()),
-            ("receipts", self.receipts.is_some()),
             ("fallback", self.fallback.is_some()),
         ] {
             if is_set {
-                bail!(
-                    "channels.{section}.{name} cannot be set: a fallback has a provider and its limits, and nothing else"
-                );
+                bail!("channels.{section}.{name} cannot be set: it belongs to the channel");
             }
+        }
+        if let Some(receipts) = &self.receipts {
+            receipts.check(section)?;
         }
         self.check(section)
     }
@@ -557,7 +557,7 @@ impl Config {
             crate::templates::check_limits(*channel, settings.kind, settings.size_max)
                 .map_err(anyhow::Error::msg)?;
             if let Some(receipts) = &settings.receipts {
-                receipts.check(*channel)?;
+                receipts.check(Section::from(*channel))?;
             }
             if let Some(fallback) = &settings.fallback {
                 fallback.check_fallback(*channel)?;

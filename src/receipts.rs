@@ -1,4 +1,4 @@
-//! `POST /receipts/CHANNEL`: what a provider says later of a message. It settles what is unknown,
+//! `POST /receipts/CHANNEL`, `/receipts/CHANNEL.fallback`: what a provider says later of a message. It settles what is unknown,
 //! through the topic `receipts`, which the gate reads; it never sends anything.
 //!
 //! | the call of the key | `sent`, `delivered` | `failed` |
@@ -21,9 +21,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, post};
-use sealpost_operators::gate::CallId;
-use sealpost_schemas::record::{Delivery, Outcome};
-use sealpost_schemas::{Channel, MessageKey};
+use sealpost_operators::gate::{CallId, RECEIPT, RECEIPT_OF_FALLBACK};
+use sealpost_schemas::MessageKey;
+use sealpost_schemas::record::{Delivery, Outcome, Rank};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Durability, Write};
 use serde::Deserialize;
@@ -33,8 +33,9 @@ use crate::deployment::{Deployment, now};
 use crate::http::api::{blocking, body, no_such_path, parse};
 use crate::http::problem::{Problem, answer};
 use crate::metrics::Metrics;
+use crate::provider::Section;
 use crate::stages::user_period_key;
-use index::{Index, Standing};
+use index::{Call, Index, Standing};
 pub use settings::ReceiptsConfig;
 use signature::Seal;
 
@@ -53,7 +54,7 @@ pub(crate) struct Desk(Arc<Inner>);
 
 struct Inner {
     deployment: Deployment,
-    seals: BTreeMap<Channel, Seal>,
+    seals: BTreeMap<Section, Seal>,
     index: Mutex<Index>,
     turns: Arc<Semaphore>,
     metrics: Arc<Metrics>,
@@ -84,11 +85,23 @@ impl Desk {
     /// When a secret's variable is not set, or it is too short.
     pub(crate) fn of(deployment: &Deployment, metrics: Arc<Metrics>) -> Result<Self> {
         let mut seals = BTreeMap::new();
-        for (channel, settings) in &deployment.config.channels {
-            let Some(receipts) = &settings.receipts else {
+        let channels = deployment.config.channels.iter();
+        let sections = channels.flat_map(|(channel, settings)| {
+            let primary = (Section::from(*channel), settings.receipts.as_ref());
+            let fallback = settings.fallback.as_ref().map(|fallback| {
+                let section = Section {
+                    rank: Rank::Fallback,
+                    ..primary.0
+                };
+                (section, fallback.receipts.as_ref())
+            });
+            std::iter::once(primary).chain(fallback)
+        });
+        for (section, receipts) in sections {
+            let Some(receipts) = receipts else {
                 continue;
             };
-            let key = format!("channels.{channel}.receipts.secret");
+            let key = format!("channels.{section}.receipts.secret");
             #[allow(clippy::disallowed_methods, reason = "`${NAME}` in a setting")]
             let secret = receipts
                 .secret
@@ -97,7 +110,7 @@ impl Desk {
             if secret.len() < SECRET_BYTES_MIN {
                 bail!("{key} must be at least {SECRET_BYTES_MIN} bytes");
             }
-            seals.insert(*channel, Seal::new(secret, receipts.tolerance_s));
+            seals.insert(section, Seal::new(secret, receipts.tolerance_s));
         }
         Ok(Self(Arc::new(Inner {
             index: Mutex::new(Index::new(deployment.clone())),
@@ -116,14 +129,14 @@ impl Desk {
 
 async fn receive(
     State(desk): State<Desk>,
-    Path(channel): Path<String>,
+    Path(section): Path<String>,
     request: Request,
 ) -> Response {
-    let Ok(channel) = channel.parse::<Channel>() else {
+    let Ok(section) = section.parse::<Section>() else {
         return no_such_path().into_response();
     };
-    let (label, metrics) = (channel.name(), Arc::clone(&desk.0.metrics));
-    match take(desk, channel, request).await {
+    let (label, metrics) = (section.channel.name(), Arc::clone(&desk.0.metrics));
+    match take(desk, section, request).await {
         Ok(result) => {
             metrics.receipt(label, result);
             answer(StatusCode::OK, &serde_json::json!({ "result": result }))
@@ -136,12 +149,12 @@ async fn receive(
 }
 
 /// One receipt. Returns a word for what was done with it.
-async fn take(desk: Desk, channel: Channel, request: Request) -> Result<&'static str, Problem> {
-    let Some(seal) = desk.0.seals.get(&channel) else {
+async fn take(desk: Desk, section: Section, request: Request) -> Result<&'static str, Problem> {
+    let Some(seal) = desk.0.seals.get(&section) else {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
-            format!("no receipts are taken for {channel}"),
-            format!("set channels.{channel}.receipts.secret"),
+            format!("no receipts are taken for {section}"),
+            format!("set channels.{section}.receipts.secret"),
         ));
     };
     let headers = request.headers().clone();
@@ -171,7 +184,7 @@ async fn take(desk: Desk, channel: Channel, request: Request) -> Result<&'static
     let asked_at = Instant::now();
     let (turns, inner) = (Arc::clone(&desk.0.turns), Arc::clone(&desk.0));
     let result = blocking(&turns, move || {
-        inner.settle(channel, key, receipt.status, receipt.id, asked_at)
+        inner.settle(section, key, receipt.status, receipt.id, asked_at)
     })
     .await?;
     taking.keep();
@@ -181,7 +194,7 @@ async fn take(desk: Desk, channel: Channel, request: Request) -> Result<&'static
 impl Inner {
     fn settle(
         &self,
-        channel: Channel,
+        section: Section,
         key: MessageKey,
         status: Status,
         provider_message_id: Option<String>,
@@ -200,9 +213,14 @@ impl Inner {
         let found = index.find(key, asked_at).map_err(failed)?;
         drop(index);
         // a channel's secret speaks for that channel alone
-        let Some((id, standing)) = found.filter(|(id, _)| id.channel == channel) else {
+        let Some(call) = found.filter(|call| call.id.channel == section.channel) else {
             return Ok("nothing-to-settle");
         };
+        // that one provider did not take it says nothing of the other
+        if status == Status::Failed && call.provider != section.rank {
+            return Ok("nothing-to-settle");
+        }
+        let Call { id, standing, .. } = call;
         let outcome = match (standing, status) {
             (Standing::Unknown | Standing::Open, Status::Sent | Status::Delivered) => Outcome::Sent,
             (Standing::Unknown, Status::Failed) => Outcome::Failed,
@@ -217,12 +235,12 @@ impl Inner {
             (Standing::Failed, Status::Failed) => return Ok("nothing-to-settle"),
             (Standing::Failed, Status::Sent | Status::Delivered) => {
                 tracing::warn!(
-                    "a receipt says that the message {key} was sent, which had failed on {channel}"
+                    "a receipt says that the message {key} was sent, which had failed on {section}"
                 );
                 return Ok("contradicts");
             }
         };
-        self.write(id, outcome, provider_message_id)
+        self.write(id, section.rank, outcome, provider_message_id)
             .map_err(failed)?;
         Ok("settles")
     }
@@ -232,9 +250,14 @@ impl Inner {
     fn write(
         &self,
         id: CallId,
+        rank: Rank,
         outcome: Outcome,
         provider_message_id: Option<String>,
     ) -> Result<()> {
+        let reason = match rank {
+            Rank::Primary => RECEIPT,
+            Rank::Fallback => RECEIPT_OF_FALLBACK,
+        };
         let receipt = Delivery {
             user_id: id.user_id,
             period: id.period,
@@ -243,7 +266,7 @@ impl Inner {
             channel: id.channel,
             message_key: id.message_key(),
             outcome,
-            reason: Some("receipt".to_owned()),
+            reason: Some(reason.to_owned()),
             attempts: 0,
             provider_message_id,
             updated_at: now(),

@@ -50,7 +50,7 @@ use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, codec}
 use self::calls::{Conclude, delivery, doubted};
 pub use self::terms::{
     Answer, CallId, ChannelRule, ChannelRules, Completion, Counts, Doubt, Effect, LATE_ANSWER,
-    Line, Output, Permit, Scope, Word,
+    Line, Output, Permit, RECEIPT, RECEIPT_OF_FALLBACK, Scope, Word,
 };
 use crate::holds::Holds;
 use crate::table::{OperatorError, Table};
@@ -340,12 +340,12 @@ impl Gate {
         if receipt.outcome != Outcome::Sent
             && (self.called_since(id, receipt.updated_at, scope)?
                 || late_answer && doubted(&mut self.decoder, id, scope)?
-                || !late_answer && self.is_with_fallback(id, scope)?)
+                || !late_answer && self.is_with_other(id, receipt, scope)?)
         {
             self.counts.dropped += 1;
             return Ok(());
         }
-        let reason = receipt.reason.as_deref().unwrap_or("receipt");
+        let reason = receipt.reason.as_deref().unwrap_or(RECEIPT);
         self.conclude(
             id,
             receipt.outcome,
@@ -382,20 +382,25 @@ impl Gate {
         }))
     }
 
-    /// Whether the last intent of a key names the second provider. Receipts are those of the
-    /// first: that it did not take a message says nothing of the other.
-    fn is_with_fallback(
+    /// Whether the last intent of a key names another provider than the one that a receipt is of:
+    /// that one did not take a message says nothing of the other.
+    fn is_with_other(
         &mut self,
         id: CallId,
+        receipt: &Delivery,
         scope: &mut Scope<'_>,
     ) -> Result<bool, OperatorError> {
+        let speaks = match receipt.reason.as_deref() {
+            Some(RECEIPT_OF_FALLBACK) => Rank::Fallback,
+            _ => Rank::Primary,
+        };
         let mut state = load(&mut self.decoder, scope.table, id.user_id, id.period)?;
         let kind = kind_state(&mut state, id.kind, scope.now);
         Ok(kind
             .calls
             .iter()
             .find(|call| (call.version, call.channel) == (id.version, id.channel))
-            .is_some_and(|call| call.provider == Rank::Fallback))
+            .is_some_and(|call| call.provider != speaks))
     }
 
     /// One command.

@@ -13,7 +13,7 @@ mod held;
 use common::{MapTable, command, period, user};
 use sealpost_operators::gate::{
     Answer, CallId, ChannelRule, ChannelRules, Completion, Doubt, Effect, Gate, Line, Output,
-    Permit, Scope, Word,
+    Permit, RECEIPT, RECEIPT_OF_FALLBACK, Scope, Word,
 };
 use sealpost_operators::table::Table as _;
 use sealpost_schemas::record::{
@@ -217,6 +217,10 @@ impl Bench {
     }
 
     fn receives(&mut self, id: CallId, outcome: Outcome) -> &mut Self {
+        self.receives_for(id, outcome, RECEIPT)
+    }
+
+    fn receives_for(&mut self, id: CallId, outcome: Outcome, reason: &str) -> &mut Self {
         let receipt = Delivery {
             user_id: id.user_id,
             period: id.period,
@@ -225,7 +229,7 @@ impl Bench {
             channel: id.channel,
             message_key: id.message_key(),
             outcome,
-            reason: None,
+            reason: Some(reason.to_owned()),
             attempts: 1,
             provider_message_id: None,
             updated_at: self.now,
@@ -714,12 +718,22 @@ fn a_doubt_with_a_second_provider_that_is_there_no_more_is_unknown() {
 }
 
 #[test]
-fn a_receipt_that_says_failed_says_nothing_of_what_the_second_provider_was_given() {
-    for (permit, state) in [(PRIMARY, State::Failed), (FALLBACK, State::Unknown)] {
+fn a_receipt_that_says_failed_says_nothing_of_what_the_other_provider_was_given() {
+    for (permit, of, state) in [
+        (PRIMARY, RECEIPT, State::Failed),
+        (FALLBACK, RECEIPT, State::Unknown),
+        (PRIMARY, RECEIPT_OF_FALLBACK, State::Unknown),
+        (FALLBACK, RECEIPT_OF_FALLBACK, State::Failed),
+    ] {
         let mut bench = Bench::with_fallback(Doubt::Nothing, Doubt::Nothing);
         bench.reads(id(1)).permit(permit, 1);
         bench.answers(id(1), Answer::NoAnswer("timeout")).passes(0);
-        bench.receives(id(1), Outcome::Failed);
-        assert_eq!(bench.state(id(1)), state);
+        bench.receives_for(id(1), Outcome::Failed, of);
+        assert_eq!(bench.state(id(1)), state, "{of}");
+        // that it was taken is so, whoever says it
+        if state == State::Unknown {
+            bench.receives_for(id(1), Outcome::Sent, of);
+            assert_eq!(bench.state(id(1)), State::Sent, "{of}");
+        }
     }
 }

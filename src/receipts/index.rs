@@ -14,7 +14,7 @@ use anyhow::Result;
 use sealpost_operators::gate::CallId;
 use sealpost_schemas::MessageKey;
 use sealpost_schemas::codec::Decoder;
-use sealpost_schemas::record::{Outcome, SendState};
+use sealpost_schemas::record::{Outcome, Rank, SendState};
 use sealpost_topology::types::Offset;
 
 use crate::deployment::Deployment;
@@ -30,13 +30,24 @@ pub(super) enum Standing {
     Failed,
 }
 
+/// A call that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Call {
+    /// Which one.
+    pub(super) id: CallId,
+    /// Where it stands.
+    pub(super) standing: Standing,
+    /// Whom its last intent names.
+    pub(super) provider: Rank,
+}
+
 /// See the module.
 pub(super) struct Index {
     deployment: Deployment,
     decoder: Decoder<SendState>,
     /// Where reading goes on, by shard.
     positions: Vec<Offset>,
-    calls: HashMap<MessageKey, (CallId, Standing)>,
+    calls: HashMap<MessageKey, Call>,
     /// When it last began to read up to the end.
     read_at: Option<Instant>,
 }
@@ -56,11 +67,7 @@ impl Index {
     ///
     /// # Errors
     /// When the log failed, or a send state cannot be read.
-    pub(super) fn find(
-        &mut self,
-        key: MessageKey,
-        asked_at: Instant,
-    ) -> Result<Option<(CallId, Standing)>> {
+    pub(super) fn find(&mut self, key: MessageKey, asked_at: Instant) -> Result<Option<Call>> {
         // whoever waited for another's reading need not read again
         if self.read_at.is_none_or(|read_at| read_at < asked_at) {
             let began = Instant::now();
@@ -89,7 +96,7 @@ impl Index {
     }
 }
 
-fn note(calls: &mut HashMap<MessageKey, (CallId, Standing)>, state: &SendState) {
+fn note(calls: &mut HashMap<MessageKey, Call>, state: &SendState) {
     for kind in &state.kinds {
         for call in &kind.calls {
             let id = CallId {
@@ -108,7 +115,13 @@ fn note(calls: &mut HashMap<MessageKey, (CallId, Standing)>, state: &SendState) 
                     continue;
                 }
             };
-            calls.insert(id.message_key(), (id, standing));
+            let provider = call.provider;
+            let known = Call {
+                id,
+                standing,
+                provider,
+            };
+            calls.insert(id.message_key(), known);
         }
     }
 }

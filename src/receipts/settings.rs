@@ -1,9 +1,9 @@
-//! `[channels.NAME.receipts]`: how a provider signs what it says later of a message.
+//! `[channels.NAME.receipts]`, `[channels.NAME.fallback.receipts]`: how a provider signs what it says later of a message.
 
 use anyhow::{Result, bail};
-use sealpost_schemas::Channel;
 use serde::Deserialize;
 
+use crate::provider::Section;
 use crate::provider::http::secret::Secret;
 
 /// See the module.
@@ -26,9 +26,9 @@ impl ReceiptsConfig {
     ///
     /// # Errors
     /// Names the key.
-    pub fn check(&self, channel: Channel) -> Result<()> {
+    pub fn check(&self, section: Section) -> Result<()> {
         if !(1..=3_600).contains(&self.tolerance_s) {
-            bail!("channels.{channel}.receipts.tolerance_s must be from 1 to 3600");
+            bail!("channels.{section}.receipts.tolerance_s must be from 1 to 3600");
         }
         Ok(())
     }

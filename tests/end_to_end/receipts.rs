@@ -194,3 +194,48 @@ fn receipts_settle_what_is_unknown_and_what_is_wrong_with_one_is_said() {
         "a receipt sends nothing"
     );
 }
+
+#[test]
+fn each_provider_of_a_channel_speaks_for_what_it_was_given() {
+    const OF_FALLBACK: &str = "receipts-of-the-second-0123456789";
+    let (provider, taken) = mute_provider();
+    let (port, nobody) = (free_port(), free_port());
+    let site = Site::new(&format!(
+        "[windows]\nignore = true\n[policy]\nchannels = [\"email\"]\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+         [channels.email]\nprovider = \"http\"\nbreaker_failures = 1\n\
+         [channels.email.http]\nurl = \"http://127.0.0.1:{nobody}/send\"\n\
+         [channels.email.receipts]\nsecret = \"{SECRET}\"\n\
+         [channels.email.fallback]\nprovider = \"http\"\nprovider_grace_ms = 100\nstart_within_ms = 500\n\
+         [channels.email.fallback.http]\nurl = \"http://127.0.0.1:{provider}/send\"\n\
+         [channels.email.fallback.receipts]\nsecret = \"{OF_FALLBACK}\"\n"
+    ));
+    site.prepare(USERS);
+    let _run = start(&site, port);
+    site.wait_until("everything to be unknown with the second", || {
+        site.books("2026-01")["unknown"] == USERS
+    });
+    let keys: Vec<_> = taken.lock().unwrap().clone();
+    let say = |section: &str, secret: &str, key: &str, status: &str| {
+        let body = json!({ "message_key": key, "status": status });
+        signed(section, secret, now_s(), &body).send(port)
+    };
+    let result = |answer: Answer| answer.ok()["result"].as_str().unwrap().to_owned();
+    // one secret does not open the other's door
+    say("email.fallback", SECRET, &keys[0], "sent").refused(401, "signature");
+    say("email", OF_FALLBACK, &keys[0], "sent").refused(401, "signature");
+    say("sms.fallback", OF_FALLBACK, &keys[0], "sent").refused(404, "no receipts are taken");
+    // the first was never given it: that it failed there is no news
+    let first = say("email", SECRET, &keys[0], "failed");
+    assert_eq!(result(first), "nothing-to-settle");
+    let second = say("email.fallback", OF_FALLBACK, &keys[0], "failed");
+    assert_eq!(result(second), "settles");
+    for key in &keys[1..] {
+        let answer = say("email.fallback", OF_FALLBACK, key, "delivered");
+        assert_eq!(result(answer), "settles");
+    }
+    site.wait_until("everything to be settled", || {
+        let books = site.books("2026-01");
+        (&books["sent"], &books["failed"]) == (&json!(USERS - 1), &json!(1))
+    });
+    assert_eq!(taken.lock().unwrap().len() as u64, USERS);
+}

@@ -9,6 +9,12 @@ use crate::table::Table;
 /// owned its shard.
 pub const LATE_ANSWER: &str = "late-answer";
 
+/// The reason on a receipt that a channel's provider sent by itself.
+pub const RECEIPT: &str = "receipt";
+
+/// The reason on one that its second provider sent.
+pub const RECEIPT_OF_FALLBACK: &str = "receipt-of-fallback";
+
 /// What a channel's provider can promise, and the times that a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelRule {
