@@ -3,15 +3,16 @@
 //! # Invariant
 //! `statements = pending + held + sending + sent + failed + unknown + suppressed`. Each state is
 //! counted from `send-state`, statements from `statements`; a send state without a statement
-//! means that the books do not balance.
+//! means that the books do not balance. A correction has an account of its own: it is due to whoever
+//! received the version that it follows, and to nobody else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anyhow::Result;
 use jiff::tz::TimeZone;
 use sealpost_schemas::record::{
-    Action, Command, DeadLetter, KindState, Outcome, Requeued, SendState, State, Statement,
-    Subscriber, SubscriberStatus,
+    Action, Command, Correct, DeadLetter, KindState, Outcome, Requeued, SendState, State,
+    Statement, Subscriber, SubscriberStatus,
 };
 use sealpost_schemas::{Channel, Kind, Period, Timestamp, UserId, Version, Won};
 use sealpost_topology::types::Shard;
@@ -52,7 +53,7 @@ pub struct Books {
     pub holds: Vec<Channel>,
     /// When the next held one goes.
     pub held_until: Option<String>,
-    /// How many of the held ones go in which hour, in the configured zone.
+    /// How many of the held ones, follow-ups among them, go in which hour, in the configured zone.
     pub held_by_hour: BTreeMap<String, u64>,
     /// Intent written, outcome not known yet.
     pub sending: u64,
@@ -68,8 +69,129 @@ pub struct Books {
     pub dead_letters: u64,
     /// Calls by channel.
     pub by_channel: BTreeMap<String, ChannelBooks>,
-    /// Whether the sum of the states is the number of statements.
+    /// The follow-ups, first to last.
+    pub corrections: Vec<CorrectionBooks>,
+    /// Whether the sum of the states is the number of statements, and for corrections of those
+    /// that they are due to.
     pub balanced: bool,
+}
+
+/// Where a follow-up stands. Each sum is of messages, as in [`Books`].
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct CorrectionBooks {
+    /// `correction-N`
+    pub kind: Kind,
+    /// The version that it follows.
+    pub version: Version,
+    /// Who received that version so far.
+    pub due: u64,
+    /// On their way.
+    pub pending: u64,
+    /// Waiting for a window.
+    pub held: u64,
+    /// Intent written, outcome not known yet.
+    pub sending: u64,
+    /// Taken by a provider.
+    pub sent: u64,
+    /// Route exhausted, or it cannot be rendered.
+    pub failed: u64,
+    /// The provider may or may not have taken it.
+    pub unknown: u64,
+    /// Every channel suppressed.
+    pub suppressed: u64,
+    /// Calls by channel.
+    pub by_channel: BTreeMap<String, ChannelBooks>,
+}
+
+/// What is counted of one kind.
+#[derive(Default)]
+struct Tally {
+    states: BTreeMap<State, u64>,
+    by_channel: [ChannelBooks; Channel::ALL.len()],
+}
+
+impl Tally {
+    fn add(&mut self, kind: &KindState) {
+        *self.states.entry(kind.state).or_default() += 1;
+        for call in &kind.calls {
+            let Some(books) = self.by_channel.get_mut(call.channel.index()) else {
+                continue;
+            };
+            match call.outcome {
+                Some(Outcome::Sent) => books.sent += 1,
+                Some(Outcome::Failed) => books.failed += 1,
+                Some(Outcome::Unknown) => books.unknown += 1,
+                None => books.sending += 1,
+            }
+        }
+    }
+
+    /// What is to be has no state yet: it is pending.
+    fn expect(&mut self, all: u64) -> bool {
+        let known = self.total();
+        *self.states.entry(State::Pending).or_default() += all.saturating_sub(known);
+        known <= all
+    }
+
+    fn total(&self) -> u64 {
+        self.states.values().sum()
+    }
+
+    fn count(&self, state: State) -> u64 {
+        self.states.get(&state).copied().unwrap_or_default()
+    }
+
+    fn by_channel(&self) -> BTreeMap<String, ChannelBooks> {
+        Channel::ALL
+            .into_iter()
+            .zip(self.by_channel)
+            .filter(|(_, books)| *books != ChannelBooks::default())
+            .map(|(channel, books)| (channel.to_string(), books))
+            .collect()
+    }
+}
+
+/// A follow-up while it is counted.
+struct Following {
+    correct: Correct,
+    due: u64,
+    tally: Tally,
+}
+
+impl Following {
+    /// What one user's send state says of it. Whether that can be: only who received the version
+    /// has one.
+    fn count(&mut self, state: &SendState) -> bool {
+        let received = state.kinds.iter().any(|kind| {
+            (kind.kind, kind.state, kind.version) == (Kind::Bill, State::Sent, self.correct.version)
+        });
+        self.due += u64::from(received);
+        let own = |kind: &&KindState| kind.kind == self.correct.kind;
+        let Some(kind) = state.kinds.iter().find(own) else {
+            return true;
+        };
+        self.tally.add(kind);
+        received
+    }
+
+    fn books(mut self) -> (CorrectionBooks, bool) {
+        let balanced = self.tally.expect(self.due);
+        let count = |state| self.tally.count(state);
+        let books = CorrectionBooks {
+            kind: self.correct.kind,
+            version: self.correct.version,
+            due: self.due,
+            pending: count(State::Pending),
+            held: count(State::Held),
+            sending: count(State::Sending),
+            sent: count(State::Sent),
+            failed: count(State::Failed),
+            unknown: count(State::Unknown),
+            suppressed: count(State::Suppressed),
+            by_channel: self.tally.by_channel(),
+        };
+        (books, balanced)
+    }
 }
 
 impl Books {
@@ -80,8 +202,15 @@ impl Books {
     pub fn read(deployment: &Deployment, period: Period) -> Result<Self> {
         let topics = deployment.topics();
         let suffix = format!("/{period}");
-        let mut counts = BTreeMap::<State, u64>::new();
         let commands = deployment.commands()?;
+        let mut bills = Tally::default();
+        let mut following: Vec<_> = corrections(&commands, period)
+            .map(|(_, correct)| Following {
+                correct: correct.clone(),
+                due: 0,
+                tally: Tally::default(),
+            })
+            .collect();
         let mut books = Self {
             period,
             version: newest_version(&commands, period),
@@ -100,9 +229,9 @@ impl Books {
             suppressed: 0,
             dead_letters: dead_letters(deployment)?.len() as u64,
             by_channel: BTreeMap::new(),
+            corrections: Vec::new(),
             balanced: true,
         };
-        let mut by_channel = [ChannelBooks::default(); Channel::ALL.len()];
         let mut next_held: Option<Timestamp> = None;
         let mut held_by_hour = BTreeMap::<i64, u64>::new();
         let zone = TimeZone::get(&deployment.config.time_zone)?;
@@ -118,46 +247,46 @@ impl Books {
                 Ok(())
             })?;
             books.statements += statements.len() as u64;
-            let mut without_state = statements.len() as u64;
             for (key, state) in send_states(deployment, shard, period)? {
-                if statements.contains(&key) {
-                    without_state -= 1;
-                } else {
-                    books.balanced = false;
-                }
+                books.balanced &= statements.contains(&key);
                 for kind in state.kinds.iter().filter(|kind| kind.kind == Kind::Bill) {
-                    *counts.entry(kind.state).or_default() += 1;
+                    bills.add(kind);
+                }
+                for kind in &state.kinds {
+                    // a command without its own account
+                    books.balanced &= kind.kind == Kind::Bill
+                        || following.iter().any(|it| it.correct.kind == kind.kind);
                     if kind.state == State::Held {
                         next_held = next_held.into_iter().chain(kind.held_until).min();
                         if let Some(until) = kind.held_until {
                             *held_by_hour.entry(hour_of(until, &zone)).or_default() += 1;
                         }
                     }
-                    count_calls(kind, &mut by_channel);
+                }
+                for one in &mut following {
+                    books.balanced &= one.count(&state);
                 }
             }
-            *counts.entry(State::Pending).or_default() += without_state;
         }
-        let count = |state| counts.get(&state).copied().unwrap_or_default();
-        books.pending = count(State::Pending);
-        books.held = count(State::Held);
-        books.sending = count(State::Sending);
-        books.sent = count(State::Sent);
-        books.failed = count(State::Failed);
-        books.unknown = count(State::Unknown);
-        books.suppressed = count(State::Suppressed);
+        books.balanced &= bills.expect(books.statements);
+        books.pending = bills.count(State::Pending);
+        books.held = bills.count(State::Held);
+        books.sending = bills.count(State::Sending);
+        books.sent = bills.count(State::Sent);
+        books.failed = bills.count(State::Failed);
+        books.unknown = bills.count(State::Unknown);
+        books.suppressed = bills.count(State::Suppressed);
+        for one in following {
+            let (one, balanced) = one.books();
+            books.corrections.push(one);
+            books.balanced &= balanced;
+        }
         books.held_until = next_held.map(|at| at.to_string());
         books.held_by_hour = held_by_hour
             .into_iter()
             .map(|(begin, held)| Ok((hour_text(begin, &zone)?, held)))
             .collect::<Result<_>>()?;
-        books.balanced &= counts.values().sum::<u64>() == books.statements;
-        books.by_channel = Channel::ALL
-            .into_iter()
-            .zip(by_channel)
-            .filter(|(_, books)| *books != ChannelBooks::default())
-            .map(|(channel, books)| (channel.to_string(), books))
-            .collect();
+        books.by_channel = bills.by_channel();
         Ok(books)
     }
 }
@@ -176,20 +305,6 @@ fn hour_text(begin: i64, zone: &TimeZone) -> Result<String> {
     Ok(begin.strftime("%Y-%m-%dT%H:%M%:z").to_string())
 }
 
-fn count_calls(kind: &KindState, by_channel: &mut [ChannelBooks; Channel::ALL.len()]) {
-    for call in &kind.calls {
-        let Some(books) = by_channel.get_mut(call.channel.index()) else {
-            continue;
-        };
-        match call.outcome {
-            Some(Outcome::Sent) => books.sent += 1,
-            Some(Outcome::Failed) => books.failed += 1,
-            Some(Outcome::Unknown) => books.unknown += 1,
-            None => books.sending += 1,
-        }
-    }
-}
-
 /// The newest round that was begun for a period.
 fn newest_version(commands: &[Command], period: Period) -> Version {
     let retries = commands.iter().filter_map(|command| match &command.action {
@@ -197,6 +312,22 @@ fn newest_version(commands: &[Command], period: Period) -> Version {
         _ => None,
     });
     retries.max().unwrap_or_default()
+}
+
+/// The follow-ups of a period in their order, each by its first command, which stands.
+pub fn corrections(
+    commands: &[Command],
+    period: Period,
+) -> impl Iterator<Item = (&Command, &Correct)> {
+    let mut found: BTreeMap<Kind, (&Command, &Correct)> = BTreeMap::new();
+    for command in commands {
+        if let Action::Correct(correct) = &command.action
+            && correct.period == period
+        {
+            found.entry(correct.kind).or_insert((command, correct));
+        }
+    }
+    found.into_values()
 }
 
 /// The channels of a period that are held after these commands.

@@ -4,6 +4,7 @@ mod api;
 mod audit;
 mod bench;
 mod close;
+mod correct;
 mod dead_letters;
 mod demo;
 mod export;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
-use sealpost_schemas::{Period, UserId};
+use sealpost_schemas::{Kind, Period, UserId};
 
 use crate::config::Config;
 use crate::deployment::Deployment;
@@ -83,6 +84,8 @@ enum Command {
         /// The month, YYYY-MM
         period: Period,
     },
+    /// Send a follow-up to exactly those who received a version of a period's bills
+    Correct(correct::Arguments),
     /// Begin nothing more of a period, or of one of its channels; calls on the line end
     Hold(hold::Arguments),
     /// Let what is held go on
@@ -101,6 +104,9 @@ enum Command {
     Export {
         /// The month, YYYY-MM
         period: Period,
+        /// Which messages: bill, or correction-N
+        #[arg(long, default_value_t)]
+        kind: Kind,
         /// The file to write
         #[arg(long, value_name = "FILE.parquet")]
         out: PathBuf,
@@ -210,6 +216,7 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Run(arguments) => run::execute(&scene, &arguments),
         Command::Policy(command) => policy::execute(&scene, &command),
         Command::Retry { period } => scene.command(|deployment| retry::command(deployment, period)),
+        Command::Correct(arguments) => correct::execute(&scene, &arguments),
         Command::Hold(arguments) => scene.command(|deployment| hold::hold(deployment, &arguments)),
         Command::Release(arguments) => {
             scene.command(|deployment| hold::release(deployment, &arguments))
@@ -220,7 +227,7 @@ pub fn execute(cli: Cli) -> Result<()> {
         Command::Status { period, user } => {
             scene.command(|deployment| status::command(deployment, period, user))
         }
-        Command::Export { period, out } => export::execute(&scene, period, &out),
+        Command::Export { period, kind, out } => export::execute(&scene, period, kind, &out),
         Command::Suppress(command) => suppress::execute(&scene, &command),
         Command::Template(command) => template::execute(&scene, &command),
         Command::DeadLetters(command) => dead_letters::execute(&scene, &command),

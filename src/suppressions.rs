@@ -8,7 +8,7 @@ use sealpost_schemas::record::{
     Action, AddressToken, Apply, Command, Policy, State, Statement, Suppress, SuppressionReason,
     Unsuppress,
 };
-use sealpost_schemas::{Kind, Period, Timestamp};
+use sealpost_schemas::{Period, Timestamp};
 use sealpost_topology::types::Shard;
 
 use crate::books::send_states;
@@ -128,7 +128,7 @@ fn change(
     })
 }
 
-/// How many bills of a period ended suppressed and have an address by now that may be used: the
+/// How many users of a period have a message that ended suppressed and have an address by now that may be used: the
 /// next round takes them.
 ///
 /// # Errors
@@ -155,7 +155,7 @@ pub fn released(deployment: &Deployment, period: Period) -> Result<u64> {
             .into_iter()
             .filter(|(_, state)| {
                 let mut kinds = state.kinds.iter();
-                kinds.any(|kind| kind.kind == Kind::Bill && kind.state == State::Suppressed)
+                kinds.any(|kind| kind.state == State::Suppressed)
             })
             .map(|(key, _)| key)
             .collect();

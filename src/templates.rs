@@ -95,15 +95,57 @@ pub(crate) fn check_limits(
 /// # Errors
 /// The first thing that is wrong, with file and line.
 pub fn load(config: &Config) -> Result<TemplateSet, UsageError> {
-    let directory = config.templates.directory.as_deref();
-    let mut sources = match directory {
-        Some(directory) => read(directory)?,
-        None => TemplateSet::built_in_sources(),
-    };
+    match &config.templates.directory {
+        Some(directory) => load_from(config, directory),
+        None => {
+            let sources = TemplateSet::built_in_sources();
+            check(config, sources).map_err(|error| UsageError(explain(None, &error)))
+        }
+    }
+}
+
+/// Loads and checks the templates of a folder.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from(config: &Config, directory: &Path) -> Result<TemplateSet, UsageError> {
+    let sources = read(directory)?;
+    check(config, sources).map_err(|error| UsageError(explain(Some(directory), &error)))
+}
+
+/// Checks templates that came with a request.
+///
+/// # Errors
+/// The first thing that is wrong, with name and line.
+pub(crate) fn load_given(
+    config: &Config,
+    sources: &BTreeMap<String, String>,
+) -> Result<TemplateSet, UsageError> {
+    if sources.contains_key(LIMITS_NAME) {
+        return Err(UsageError(format!(
+            "templates may hold no {LIMITS_NAME}, a name that is taken: set size_max in [channels.NAME]"
+        )));
+    }
+    check(config, sources.clone()).map_err(|error| {
+        let (name, problem) = (error.name(), error.problem());
+        let place = error
+            .line()
+            .map_or_else(String::new, |line| format!(":{line}"));
+        UsageError(format!(
+            "{name}{place} in templates, {problem}: mend it and send the whole set again"
+        ))
+    })
+}
+
+/// Checks templates, with the configured limits.
+fn check(
+    config: &Config,
+    mut sources: BTreeMap<String, String>,
+) -> Result<TemplateSet, TemplateError> {
     if let Some(limits) = limits(config).source() {
         sources.insert(LIMITS_NAME.to_owned(), limits);
     }
-    TemplateSet::from_sources(&sources).map_err(|error| UsageError(explain(directory, &error)))
+    TemplateSet::from_sources(&sources)
 }
 
 /// `FILE:LINE: what is wrong`; what is about a whole file is at its first line.

@@ -13,7 +13,8 @@
 //! A channel whose address is suppressed, or that cannot take the message (it is too long for it),
 //! is passed over. A route of which every address is suppressed is `Suppressed`; a retry takes it
 //! up when one of them no longer is. A route whose next channel is held stays with that channel,
-//! parked, until it is released; what send had not begun comes back for the same.
+//! parked, until it is released; what send had not begun comes back for the same. A correction is a
+//! route of its own kind, which begins once the bill that it follows is `Sent`.
 //!
 //! # Invariants
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
@@ -23,6 +24,7 @@
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
+mod corrections;
 mod not_before;
 mod policies;
 mod retry;
@@ -35,12 +37,12 @@ use std::sync::Arc;
 
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{
-    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, Returned, RouteNotice,
-    Standing, Statement,
+    Action, Apply, Command, Contacts, Correct, Delivery, Dispatch, Outcome, Policy, Returned,
+    RouteNotice, Standing, Statement,
 };
 use sealpost_schemas::sealed::{Plaintext, Purpose};
 use sealpost_schemas::{
-    Channel, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
+    Channel, Digest, Kind, MessageKey, Period, Sealed, Timestamp, UserId, Version, codec,
 };
 
 use crate::holds::Holds;
@@ -48,6 +50,7 @@ use crate::pack::Packer;
 use crate::render::Profile;
 use crate::table::{History, OperatorError, Source, Table};
 use crate::windows::WindowRule;
+use corrections::Corrections;
 use not_before::NotBefore;
 use policies::{POLICIES_KEY, Policies, pack_policies, unpack_policies};
 use retry::{Running, pack_retry, retry_key, unpack_retry};
@@ -56,7 +59,7 @@ use suppression::Next;
 pub use templates::TemplateCache;
 use templates::{pack_sources, unpack_sources};
 
-/// Routes that one portion of a release or a retry moves.
+/// Routes that one portion of a release, a retry or a correction moves.
 const PORTION_ROUTES: usize = 500;
 
 /// When a released route is due: before everything that waits for a time.
@@ -121,6 +124,7 @@ pub struct Router {
     /// Routes that a retry still has to move, with the version it moves them to.
     retries: Vec<(RouteKey, Version, Policy)>,
     retrying: BTreeMap<Period, usize>,
+    corrections: Corrections,
     misfits: u32,
     portion_routes: usize,
     packer: Packer,
@@ -149,6 +153,7 @@ impl Router {
             timers: BTreeSet::new(),
             retries: Vec::new(),
             retrying: BTreeMap::new(),
+            corrections: Corrections::default(),
             misfits: 0,
             portion_routes: PORTION_ROUTES,
             packer: Packer::default(),
@@ -179,8 +184,10 @@ impl Router {
     pub fn restored(&mut self, table: &dyn Table) -> Result<(), OperatorError> {
         let mut sources: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut retries = Vec::new();
+        let mut beginning = Vec::new();
         self.holds = Holds::restored(table)?;
         let (not_before, holds) = (&mut self.not_before, &self.holds);
+        let corrections = &mut self.corrections;
         table.for_each(&mut |key, value| match key.first() {
             Some(b'u') => {
                 if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value)) {
@@ -199,6 +206,7 @@ impl Router {
                 sources.insert(key.to_vec(), value.to_vec());
             }
             Some(&not_before::PREFIX) => not_before.restore(key, value),
+            Some(&corrections::PREFIX) => beginning.extend(corrections.restore(key, value)),
             Some(b'r') => retries.push((key.to_vec(), value.to_vec())),
             _ => {}
         });
@@ -221,6 +229,9 @@ impl Router {
                 self.plan_retry(table, period, version, &policy);
             }
         }
+        for (period, kind) in beginning {
+            self.plan_correction(period, kind, table);
+        }
         Ok(())
     }
 
@@ -235,14 +246,7 @@ impl Router {
     ) -> Result<(), OperatorError> {
         match &command.action {
             Action::Close(close) => {
-                let digest = self.templates.load(&close.templates)?;
-                let mut key = [b't'; 25];
-                for (to, from) in key.iter_mut().skip(1).zip(digest.0) {
-                    *to = from;
-                }
-                if scope.table.get(&key).is_none() {
-                    scope.table.put(&key, &pack_sources(&close.templates));
-                }
+                self.keep_templates(&close.templates, scope.table)?;
                 self.policies.closed = Some(close.policy.clone());
                 scope
                     .table
@@ -312,8 +316,42 @@ impl Router {
                 self.let_go(release.period, scope.table);
                 Ok(())
             }
+            Action::Correct(correct) => self.correct(correct, scope),
             Action::Resolve(_) | Action::Requeue(_) | Action::Replay(_) => Ok(()),
         }
+    }
+
+    /// Templates that came with a command stay for as long as there is state.
+    fn keep_templates(
+        &mut self,
+        sources: &BTreeMap<String, String>,
+        table: &mut dyn Table,
+    ) -> Result<Digest, OperatorError> {
+        let digest = self.templates.load(sources)?;
+        let mut key = [b't'; 25];
+        for (to, from) in key.iter_mut().skip(1).zip(digest.0) {
+            *to = from;
+        }
+        if table.get(&key).is_none() {
+            table.put(&key, &pack_sources(sources));
+        }
+        Ok(digest)
+    }
+
+    fn correct(&mut self, correct: &Correct, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
+        let digest = self.keep_templates(&correct.templates, scope.table)?;
+        let policy = self
+            .policies
+            .new
+            .as_ref()
+            .unwrap_or(&correct.policy)
+            .clone();
+        if self.corrections.add(correct, digest, policy) {
+            let (period, kind) = (correct.period, correct.kind);
+            let running = self.plan_correction(period, kind, scope.table);
+            self.corrections.store(period, kind, running, scope.table);
+        }
+        Ok(())
     }
 
     /// A statement: its route begins.
@@ -336,12 +374,13 @@ impl Router {
             // the same statement, written again, here or in another generation of topics:
             // compaction keeps the last one, and only that
             if route.statement != offset {
-                if let State::Held(until) = route.state {
-                    self.timers.remove(&(until, route.statement, key));
-                    self.timers.insert((until, offset, key));
+                self.repoint(key, &mut route, offset, scope.table);
+                let kinds = self.corrections.after(key.period, route.version);
+                for key in kinds.into_iter().map(|kind| RouteKey { kind, ..key }) {
+                    if let Some(mut route) = Route::load(scope.table, key)? {
+                        self.repoint(key, &mut route, offset, scope.table);
+                    }
                 }
-                route.statement = offset;
-                route.store(scope.table, key, &mut self.packer);
             }
             return Ok(());
         }
@@ -359,6 +398,16 @@ impl Router {
             policy,
         };
         self.advance(key, &mut route, statement, None, scope)
+    }
+
+    /// The statement of a route lies somewhere else now.
+    fn repoint(&mut self, key: RouteKey, route: &mut Route, to: u64, table: &mut dyn Table) {
+        if let State::Held(until) = route.state {
+            self.timers.remove(&(until, route.statement, key));
+            self.timers.insert((until, to, key));
+        }
+        route.statement = to;
+        route.store(table, key, &mut self.packer);
     }
 
     /// An outcome came back.
@@ -392,7 +441,11 @@ impl Router {
             return Ok(());
         }
         match delivery.outcome {
-            Outcome::Sent => route.state = State::Sent,
+            Outcome::Sent => {
+                route.state = State::Sent;
+                route.store(scope.table, key, &mut self.packer);
+                return self.follow_up(key, &route, scope);
+            }
             Outcome::Unknown => route.state = State::Unknown(channel),
             // what was in doubt never moves on to another channel by itself
             Outcome::Failed if in_doubt => route.state = State::Failed,
@@ -490,7 +543,15 @@ impl Router {
                 }
             }
         }
+        while left > 0
+            && let Some(key) = self.corrections.pop()
+        {
+            left -= 1;
+            self.begin_correction(key, scope)?;
+            self.corrections.done(key.period, key.kind, scope.table);
+        }
         Ok(!self.retries.is_empty()
+            || self.corrections.unfinished() > 0
             || self
                 .timers
                 .first()
@@ -503,10 +564,74 @@ impl Router {
         self.timers.first().map(|(until, ..)| *until)
     }
 
-    /// Routes that a retry still has to move.
+    /// Routes that a retry or a correction still has to move.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        self.retries.len()
+        self.retries.len() + self.corrections.unfinished()
+    }
+
+    /// Everyone who has received what a correction is about, in the order of the statements.
+    fn plan_correction(&mut self, period: Period, kind: Kind, table: &dyn Table) -> Running {
+        let Some(version) = self.corrections.get(period, kind).map(|it| it.version) else {
+            return Running::No;
+        };
+        let mut received = Vec::new();
+        table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && (key.period, key.kind) == (period, Kind::Bill)
+                && has_received(&route, version)
+            {
+                received.push((route.statement, RouteKey { kind, ..key }));
+            }
+        });
+        received.sort_unstable();
+        let routes = received.into_iter().map(|(_, key)| key).collect();
+        self.corrections.plan(period, kind, routes)
+    }
+
+    /// A bill was received: whatever follows this version begins.
+    fn follow_up(
+        &mut self,
+        key: RouteKey,
+        route: &Route,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        if key.kind != Kind::Bill {
+            return Ok(());
+        }
+        for kind in self.corrections.after(key.period, route.version) {
+            self.begin_correction(RouteKey { kind, ..key }, scope)?;
+        }
+        Ok(())
+    }
+
+    /// The route of a correction begins, unless it is there, if its bill was received.
+    fn begin_correction(
+        &mut self,
+        key: RouteKey,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let Some(correction) = self.corrections.get(key.period, key.kind) else {
+            return Ok(());
+        };
+        let bill = RouteKey {
+            kind: Kind::Bill,
+            ..key
+        };
+        let received =
+            Route::load(scope.table, bill)?.filter(|route| has_received(route, correction.version));
+        let Some(bill) = received.filter(|_| scope.table.get(&key.bytes()).is_none()) else {
+            return Ok(());
+        };
+        let mut route = Route {
+            statement: bill.statement,
+            version: Version(0),
+            state: State::Failed,
+            tried: 0,
+            policy: correction.policy.clone(),
+        };
+        let statement = self.statement(key, &route, scope)?;
+        self.advance(key, &mut route, &statement, None, scope)
     }
 
     /// Returns how many routes it will look at.
@@ -726,10 +851,13 @@ impl Router {
         channel: Channel,
         destination: &Sealed,
     ) -> Result<Result<Dispatch, Unrenderable>, OperatorError> {
-        let Some(templates) = self.templates.get(&statement.template_digest) else {
+        let digest = self
+            .corrections
+            .get(key.period, key.kind)
+            .map_or(statement.template_digest, |correction| correction.templates);
+        let Some(templates) = self.templates.get(&digest) else {
             return Err(OperatorError::Stop(format!(
-                "the templates {} of a statement were never seen: read `control` from its begin",
-                statement.template_digest
+                "the templates {digest} of a statement were never seen: read `control` from its begin"
             )));
         };
         let contacts = &statement.contacts;
@@ -813,6 +941,11 @@ impl Router {
         }
         Ok("profile-unreadable")
     }
+}
+
+/// Whether the bill of a route was received in a version.
+fn has_received(bill: &Route, version: Version) -> bool {
+    bill.state == State::Sent && bill.version == version
 }
 
 /// Why a message cannot be rendered, as a word of a fixed list.

@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "route/corrections.rs"]
+mod corrections;
 #[path = "route/held.rs"]
 mod held;
 #[path = "route/suppression.rs"]
@@ -197,7 +199,18 @@ impl Bench {
     }
 
     fn deliver(&mut self, id: u64, version: u16, channel: Channel, outcome: Outcome) {
-        let (kind, version) = (Kind::Bill, Version(version));
+        self.deliver_of(Kind::Bill, id, version, channel, outcome);
+    }
+
+    fn deliver_of(
+        &mut self,
+        kind: Kind,
+        id: u64,
+        version: u16,
+        channel: Channel,
+        outcome: Outcome,
+    ) {
+        let version = Version(version);
         let delivery = Delivery {
             user_id: user(id),
             period: jan(),

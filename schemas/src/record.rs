@@ -655,6 +655,9 @@ pub enum Action {
     /// What was held goes on, on a channel or on all of them.
     #[serde(alias = "sealpost.v1.Release")]
     Release(Release),
+    /// Send a follow-up to everyone who received a version of a period's bills, or comes to receive it.
+    #[serde(alias = "sealpost.v1.Correct")]
+    Correct(Correct),
 }
 
 /// See [`Action::Close`].
@@ -682,6 +685,23 @@ pub struct Close {
     /// No message of the period goes before it; when missing, what an earlier close said stands.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
+}
+
+/// See [`Action::Correct`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Correct {
+    /// Which month.
+    pub period: Period,
+    /// `correction-N`, with N one more than that of the period's last.
+    pub kind: Kind,
+    /// The round whose receivers it is for.
+    pub version: Version,
+    /// Digest of `templates`.
+    pub template_digest: Digest,
+    /// The templates' text by name: what the follow-up says.
+    pub templates: BTreeMap<String, String>,
+    /// The configured policy; one that was set by command goes before it.
+    pub policy: Policy,
 }
 
 /// See [`Action::PolicySet`].

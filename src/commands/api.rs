@@ -4,7 +4,9 @@ use axum::Router;
 use sealpost_schemas::Period;
 use serde::Deserialize;
 
-use super::{Answer, audit, close, dead_letters, hold, policy, resolve, retry, status, suppress};
+use super::{
+    Answer, audit, close, correct, dead_letters, hold, policy, resolve, retry, status, suppress,
+};
 use crate::deployment::Deployment;
 use crate::http::api::{Api, Named, ask, ask_about, command};
 
@@ -41,6 +43,10 @@ pub(super) fn routes() -> Router<Api> {
             command(move |on, it| hold::release(on, it).map(json)),
         )
         .route("/retry", of_period(retry::command))
+        .route(
+            "/correct",
+            command(move |on, it| correct::command(on, it).map(json)),
+        )
         .route(
             "/resolve",
             command(move |on, it| resolve::command(on, it).map(json)),

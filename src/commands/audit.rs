@@ -97,6 +97,11 @@ fn describe(action: &Action) -> (&'static str, Value) {
             "release",
             json!({ "period": release.period, "channel": release.channel }),
         ),
+        Action::Correct(correct) => (
+            "correct",
+            json!({ "period": correct.period, "kind": correct.kind, "version": correct.version,
+                "template_digest": correct.template_digest.to_string() }),
+        ),
         Action::Replay(replay) => ("replay", json!({ "stages": replay.stages })),
     }
 }

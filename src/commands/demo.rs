@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use sealpost_schemas::Period;
+use sealpost_schemas::{Kind, Period};
 use sealpost_seeds::Settings;
 
 use super::run::{Until, run, stage_keys, stop_by_signal};
@@ -76,7 +76,7 @@ pub(super) fn execute(scene: &Scene, arguments: &Arguments) -> Result<()> {
     lap("run");
 
     let table = folder.join(format!("result-{}.parquet", arguments.period));
-    let rows = export::export(&deployment, arguments.period, &table)?;
+    let rows = export::export(&deployment, arguments.period, Kind::Bill, &table)?;
     lap("export");
 
     let books = Books::read(&deployment, arguments.period)?;

@@ -1,4 +1,4 @@
-//! `export`: the result table, one row for each user and version.
+//! `export`: the result table, one row for each user and version; of the bills, or of a correction.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,24 +13,38 @@ use sealpost_schemas::result_table::{ResultBatch, ResultRow, arrow_schema};
 use sealpost_schemas::{Kind, MessageKey, Period, UserId, Version};
 
 use super::Scene;
-use crate::books::send_states;
+use crate::books::{corrections, send_states};
 use crate::deployment::Deployment;
 use crate::host::Role;
 use crate::progress::bar;
 use crate::stages::user_period_key;
+use crate::usage_error::UsageError;
 
 /// Rows that are encoded together.
 const ROWS: usize = 64 * 1024;
 
-pub(super) fn execute(scene: &Scene, period: Period, out: &Path) -> Result<()> {
+pub(super) fn execute(scene: &Scene, period: Period, kind: Kind, out: &Path) -> Result<()> {
     let deployment = Deployment::open(scene.config.clone(), &scene.data_dir, Role::Command)?;
-    let rows = export(&deployment, period, out)?;
-    let json = serde_json::json!({ "period": period, "rows": rows, "file": out });
+    let rows = export(&deployment, period, kind, out)?;
+    let json = serde_json::json!({ "period": period, "kind": kind, "rows": rows, "file": out });
     scene.answer(&json, &format!("{rows} rows in {}", out.display()))
 }
 
 /// Writes the table: by shard, in the order of the users; beside it first, then moved.
-pub(super) fn export(deployment: &Deployment, period: Period, out: &Path) -> Result<u64> {
+pub(super) fn export(deployment: &Deployment, period: Period, of: Kind, out: &Path) -> Result<u64> {
+    let follows = match of {
+        Kind::Bill => None,
+        Kind::Correction(_) => {
+            let commands = deployment.commands()?;
+            let known = corrections(&commands, period).find(|(_, correct)| correct.kind == of);
+            let (_, correct) = known.ok_or_else(|| {
+                UsageError(format!(
+                    "{period} has no {of}: `status {period}` lists its corrections"
+                ))
+            })?;
+            Some(correct.version)
+        }
+    };
     let unfinished = out.with_extension("parquet.part");
     let file = File::create(&unfinished)
         .with_context(|| format!("cannot write {}", unfinished.display()))?;
@@ -59,14 +73,21 @@ pub(super) fn export(deployment: &Deployment, period: Period, out: &Path) -> Res
         for statement in statements.values() {
             let key = user_period_key(statement.user_id, period);
             let state = states.remove(key.as_bytes());
-            let kind = state
-                .as_ref()
-                .and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
+            let kinds = state.iter().flat_map(|state| &state.kinds);
+            let find = |of| kinds.clone().find(|kind| kind.kind == of);
+            // a correction is due to whoever received what it follows
+            if let Some(version) = follows
+                && find(Kind::Bill)
+                    .is_none_or(|bill| (bill.state, bill.version) != (State::Sent, version))
+            {
+                continue;
+            }
+            let kind = find(of);
             let newest = kind.map_or(Version(0), |kind| kind.version);
             for version in (0..=newest.0).map(Version) {
                 let call = kind
                     .and_then(|kind| kind.calls.iter().rev().find(|call| call.version == version));
-                batch.push(&row(statement, kind, call, version, newest));
+                batch.push(&row(statement, of, kind, call, version, newest));
                 rows += 1;
                 if batch.len() >= ROWS {
                     writer.write(&batch.finish()?)?;
@@ -86,6 +107,7 @@ pub(super) fn export(deployment: &Deployment, period: Period, out: &Path) -> Res
 
 fn row<'a>(
     statement: &'a Statement,
+    of: Kind,
     kind: Option<&'a KindState>,
     call: Option<&'a Call>,
     version: Version,
@@ -122,8 +144,7 @@ fn row<'a>(
         total_won: statement.total_won,
         status,
         attempts,
-        message_key: call
-            .map(|call| MessageKey::new(period, user_id, Kind::Bill, version, call.channel)),
+        message_key: call.map(|call| MessageKey::new(period, user_id, of, version, call.channel)),
         provider_message_id: call.and_then(|call| call.provider_message_id.as_deref()),
         updated_at: call
             .map(|call| call.updated_at)

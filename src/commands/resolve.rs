@@ -24,6 +24,10 @@ pub(super) struct Arguments {
     #[arg(long = "as", value_enum)]
     #[serde(rename = "as")]
     resolution: Word,
+    /// Which message: bill, or correction-N
+    #[arg(long, default_value_t)]
+    #[serde(default)]
+    kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
@@ -36,22 +40,22 @@ enum Word {
 }
 
 pub(super) fn command(deployment: &Deployment, arguments: &Arguments) -> Result<Answer> {
-    let (period, user_id) = (arguments.period, arguments.user);
+    let (period, user_id, of) = (arguments.period, arguments.user, arguments.kind);
     let states = send_states(deployment, deployment.shard_of(user_id), period)?;
     let state = states.get(user_period_key(user_id, period).as_bytes());
-    let standing = state.and_then(|state| state.kinds.iter().find(|kind| kind.kind == Kind::Bill));
+    let standing = state.and_then(|state| state.kinds.iter().find(|kind| kind.kind == of));
     match standing.map(|kind| kind.state) {
         Some(State::Unknown) => {}
         Some(other) => {
             return Err(Refused(format!(
-                "the bill of user {user_id} for {period} is {}, not unknown: there is nothing to resolve",
+                "the {of} of user {user_id} for {period} is {}, not unknown: there is nothing to resolve",
                 other.name()
             ))
             .into());
         }
         None => {
             return Err(Refused(format!(
-                "user {user_id} has no send state for {period}: there is nothing to resolve"
+                "user {user_id} has no send state of a {of} for {period}: there is nothing to resolve"
             ))
             .into());
         }
@@ -65,12 +69,12 @@ pub(super) fn command(deployment: &Deployment, arguments: &Arguments) -> Result<
         Action::Resolve(Resolve {
             period,
             user_id,
-            kind: Kind::Bill,
+            kind: of,
             resolution,
         })
     })?;
     Ok(Answer {
-        json: serde_json::json!({ "period": period, "user_id": user_id, "command_id": id }),
+        json: serde_json::json!({ "period": period, "user_id": user_id, "kind": of, "command_id": id }),
         text: format!("a running pipeline takes the word on user {user_id} (command {id})"),
     })
 }

@@ -17,7 +17,13 @@ pub(super) fn command(deployment: &Deployment, period: Period) -> Result<Answer>
     if books.statements == 0 {
         return refused(format!("{period} has no statements: close it first"));
     }
-    let running = books.pending + books.sending;
+    let follow_ups = &books.corrections;
+    let running = books.pending
+        + books.sending
+        + follow_ups
+            .iter()
+            .map(|it| it.pending + it.sending)
+            .sum::<u64>();
     if running > 0 {
         return refused(format!(
             "a round of {period} is running, with {running} on their way: wait until `status {period}` shows none"
@@ -29,12 +35,14 @@ pub(super) fn command(deployment: &Deployment, period: Period) -> Result<Answer>
             books.version
         ));
     }
-    let released = match books.suppressed {
+    let failed = books.failed + follow_ups.iter().map(|it| it.failed).sum::<u64>();
+    let suppressed = books.suppressed + follow_ups.iter().map(|it| it.suppressed).sum::<u64>();
+    let released = match suppressed {
         0 => 0,
         _ => suppressions::released(deployment, period)?,
     };
-    if books.failed + released == 0 {
-        let waits = if books.suppressed > 0 {
+    if failed + released == 0 {
+        let waits = if suppressed > 0 {
             "; what is suppressed waits for `suppress remove`"
         } else {
             ""
@@ -54,12 +62,12 @@ pub(super) fn command(deployment: &Deployment, period: Period) -> Result<Answer>
         })
     })?;
     let json = serde_json::json!({
-        "period": period, "version": version, "failed": books.failed, "released": released,
+        "period": period, "version": version, "failed": failed, "released": released,
         "command_id": id,
     });
     let text = format!(
         "version {version} of {period} begins: {} are sent again (command {id})",
-        books.failed + released
+        failed + released
     );
     Ok(Answer { json, text })
 }

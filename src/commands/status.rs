@@ -101,6 +101,21 @@ pub(super) fn text(books: &Books) -> String {
             grouped(calls.sending.cast_signed())
         );
     }
+    for correction in &books.corrections {
+        let _ = writeln!(
+            text,
+            "  {} to {} who received version {}: {} sent, {} failed, {} unknown, {} suppressed, {} held, {} on their way",
+            correction.kind,
+            grouped(correction.due.cast_signed()),
+            correction.version,
+            grouped(correction.sent.cast_signed()),
+            grouped(correction.failed.cast_signed()),
+            grouped(correction.unknown.cast_signed()),
+            grouped(correction.suppressed.cast_signed()),
+            grouped(correction.held.cast_signed()),
+            grouped((correction.pending + correction.sending).cast_signed())
+        );
+    }
     let verdict = if books.balanced {
         "the books balance"
     } else {

@@ -10,6 +10,7 @@
 
 mod bench;
 mod client;
+mod corrections;
 mod crash;
 mod demo;
 mod disk;

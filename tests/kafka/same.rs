@@ -23,21 +23,37 @@ fn both_logs_settle_render_and_send_the_same() {
         // the second round of what failed is the same on both, too
         site.ok(["retry", PERIOD]);
         site.drain();
+        // and so is a follow-up
+        site.ok(["template", "export", "words"]);
+        let correct = ["correct", PERIOD, "--version", "0", "--templates", "words"];
+        site.ok(correct);
+        site.drain();
         site.ok(["export", PERIOD, "--out", "result.parquet"]);
+        let kind = "correction-1";
+        site.ok([
+            "export",
+            PERIOD,
+            "--kind",
+            kind,
+            "--out",
+            "follow-up.parquet",
+        ]);
         World::read(&site.data()).assert_nobody_twice();
     }
     let [one, other] = [&embedded, &on_kafka].map(|site| site.books(PERIOD));
     assert_eq!(one, other);
     assert_eq!(one["statements"], USERS);
     // statements, digests of bodies, destinations, message keys, totals: row by row
-    let [one, other] = [&embedded, &on_kafka].map(|site| {
-        let mut rows = timeless(&site.path("result.parquet"));
-        rows.sort_by_key(|row| (row.user_id, row.version));
-        rows
-    });
-    assert_eq!(one.len(), other.len());
-    for (one, other) in one.iter().zip(&other) {
-        assert_eq!(one, other);
+    for table in ["result.parquet", "follow-up.parquet"] {
+        let [one, other] = [&embedded, &on_kafka].map(|site| {
+            let mut rows = timeless(&site.path(table));
+            rows.sort_by_key(|row| (row.user_id, row.version));
+            rows
+        });
+        assert_eq!(one.len(), other.len(), "{table}");
+        for (one, other) in one.iter().zip(&other) {
+            assert_eq!(one, other, "{table}");
+        }
     }
     let [one, other] = [&embedded, &on_kafka].map(|site| World::read(&site.data()));
     assert_eq!(one.users_accepted(), other.users_accepted());

@@ -37,6 +37,18 @@ fn next_period(site: &Site, user: u64) {
     site.drain();
 }
 
+fn correct(site: &Site) {
+    site.ok(["template", "export", "words"]);
+    site.ok([
+        "correct",
+        "2026-01",
+        "--version",
+        "0",
+        "--templates",
+        "words",
+    ]);
+}
+
 #[test]
 fn a_deployment_goes_from_4_to_12_partitions_and_back_in_the_middle_of_a_send() {
     let Some(kafka) = Deployment::new("moves", 4) else {
@@ -49,6 +61,8 @@ fn a_deployment_goes_from_4_to_12_partitions_and_back_in_the_middle_of_a_send() 
     kafka.site.ok(["ingest", "stranger.ndjson"]);
     kafka.drain_settle_and_render();
     kafka.send_some(count / 4);
+    // a follow-up to those who have it by now, and to the others when they get it
+    correct(&kafka.site);
     kafka.drain_settle_and_render();
     let before = kafka.site.books("2026-01");
     assert!(
@@ -87,6 +101,8 @@ fn a_deployment_goes_from_4_to_12_partitions_and_back_in_the_middle_of_a_send() 
     embedded.file("stranger.ndjson", STRANGER);
     embedded.ok(["ingest", "stranger.ndjson"]);
     embedded.drain();
+    correct(&embedded);
+    embedded.drain();
     embedded.ok(["retry", "2026-01"]);
     embedded.drain();
     next_period(&embedded, user);
@@ -101,6 +117,7 @@ fn a_deployment_goes_from_4_to_12_partitions_and_back_in_the_middle_of_a_send() 
             "failed",
             "version",
             "dead_letters",
+            "corrections",
         ] {
             assert_eq!(
                 moved[figure], stayed[figure],

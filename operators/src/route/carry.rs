@@ -2,9 +2,9 @@
 
 use sealpost_schemas::{Period, UserId};
 
-use super::retry::unpack_retry;
+use super::retry::{Running, unpack_retry};
 use super::state::{Route, RouteKey};
-use super::{not_before, suppression};
+use super::{corrections, not_before, suppression};
 use crate::carry::{CarryError, Owner};
 use crate::holds;
 use crate::pack::Packer;
@@ -30,6 +30,12 @@ pub fn owner(key: &[u8], value: &[u8]) -> Option<Owner> {
                 Owner::EveryShard
             }
         }),
+        (corrections::PREFIX, corrections::KEY_BYTES) => {
+            corrections::running(value).map(|running| match running {
+                Running::Yes => Owner::Unfinished,
+                Running::No => Owner::EveryShard,
+            })
+        }
         _ => None,
     }
 }
@@ -71,7 +77,7 @@ impl Table for Nowhere {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::super::policies::POLICIES_KEY;
-    use super::super::retry::{Running, pack_retry, retry_key};
+    use super::super::retry::{pack_retry, retry_key};
     use super::super::state::State;
     use super::*;
     use crate::table::testing::MapTable;

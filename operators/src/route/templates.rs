@@ -1,4 +1,4 @@
-//! The templates that closes carried.
+//! The templates that commands carried.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,9 @@ impl TemplateCache {
         let digest = TemplateSet::digest_of(sources);
         if self.get(&digest).is_none() {
             let set = TemplateSet::from_sources(sources).map_err(|error| {
-                OperatorError::Stop(format!("the templates of a close cannot be used: {error}"))
+                OperatorError::Stop(format!(
+                    "the templates of a command cannot be used: {error}"
+                ))
             })?;
             self.0
                 .lock()

@@ -122,7 +122,11 @@ impl RecordType {
     pub const fn older_schemas(self) -> &'static [&'static str] {
         match self {
             Self::Subscriber => &[avsc!("older/subscriber-1")],
-            Self::Command => &[avsc!("older/command-1"), avsc!("older/command-2")],
+            Self::Command => &[
+                avsc!("older/command-1"),
+                avsc!("older/command-2"),
+                avsc!("older/command-3"),
+            ],
             Self::SendState => &[avsc!("older/send_state-1")],
             _ => &[],
         }

@@ -73,6 +73,15 @@ fn a_close_from_before_it_could_say_when_is_read() {
     );
 }
 
+/// Written by `avro/older/command-3.avsc`: there were no corrections.
+const COMMAND_3: &str = include_str!("../fixtures/older/command-3.hex");
+
+#[test]
+fn a_command_from_before_there_were_corrections_is_read() {
+    let command: Command = decode(&unhex(COMMAND_3)).unwrap();
+    assert_eq!(command, samples::command());
+}
+
 /// Written by `avro/older/send_state-1.avsc`: a channel had one provider.
 const SEND_STATE_1: &str = include_str!("../fixtures/older/send_state-1.hex");
 

@@ -237,7 +237,7 @@ fn addresses() -> Vec<AddressToken> {
 }
 
 /// Every action of a command.
-pub(crate) fn actions() -> [Action; 10] {
+pub(crate) fn actions() -> [Action; 11] {
     let text = |text: &str| text.to_owned();
     [
         Action::Close(Close {
@@ -287,6 +287,14 @@ pub(crate) fn actions() -> [Action; 10] {
         Action::Release(Release {
             period: period(),
             channel: Some(Channel::Kakao),
+        }),
+        Action::Correct(Correct {
+            period: period(),
+            kind: Kind::Correction(2),
+            version: Version(1),
+            template_digest: Digest::of(b"other templates"),
+            templates: BTreeMap::from([(text("sms.ko.txt"), text("{{ name }} 님, 정정"))]),
+            policy: policy(),
         }),
     ]
 }

@@ -55,6 +55,12 @@ function period(books) {
     .map(([name, is]) => [name, is.sent, is.failed, is.unknown, is.sending]);
   table(channels, ["channel", "sent", "failed", "unknown", "open"], rows);
   section.append(channels);
+  if (books.corrections.length) {
+    const corrections = element("table");
+    table(corrections, ["follow-up", "to version", "due", ...STATES],
+      books.corrections.map((it) => [it.kind, it.version, it.due, ...STATES.map((state) => it[state])]));
+    section.append(corrections);
+  }
   return section;
 }
 
