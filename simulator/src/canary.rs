@@ -45,6 +45,8 @@ canaries! {
     ForgetsSendState = "forgets-send-state",
     /// Event ids are not read back.
     ForgetsEvents = "forgets-events",
+    /// Suppressed addresses are not read back.
+    ForgetsSuppressions = "forgets-suppressions",
     /// What was refused is taken in when a replay reads it again: a bug that this found.
     ReplaysRefused = "replays-refused",
     /// Settle takes in what lies behind a close's cut.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use sealpost::books::{Books, dead_letters};
+use sealpost::suppressions;
 use sealpost_schemas::record::{Outcome, SendState, State, Statement};
 use sealpost_schemas::{Kind, Period, Timestamp, UserId, codec};
 use sealpost_topology::log::Log as _;
@@ -29,6 +30,7 @@ impl World {
         self.check_statements(&expected)?;
         self.check_refused(&expected)?;
         self.check_ledger(&expected);
+        self.check_lists()?;
         for period in &self.closed {
             self.check_states(*period, &expected)?;
         }
@@ -167,11 +169,45 @@ impl World {
                     u8::from(taken)
                 ));
             }
+            if kind.state == State::Suppressed {
+                self.check_suppressed(*user, period);
+            }
+            // nothing goes wrong any more in the round that takes it up
+            if self.owed.contains(&(*user, period)) && kind.state != State::Sent {
+                scene.violate(format_args!(
+                    "{user}/{period} had ended suppressed, was let go and begun again, and ends {}",
+                    kind.state.name()
+                ));
+            }
             self.mark_state(kind.state, states.get(user));
         }
         let books = Books::read(&self.operator.deployment, period)?;
         if !books.balanced {
             scene.violate(format_args!("the books of {period} do not balance"));
+        }
+        Ok(())
+    }
+
+    /// A bill that ended suppressed: one of its addresses was at some time.
+    fn check_suppressed(&self, user: UserId, period: Period) {
+        let suppressed = &self.site.scene.suppressed;
+        if !suppressed.may_end(user, period) {
+            self.site.scene.violate(format_args!(
+                "{user}/{period} ends suppressed, and none of its addresses ever was"
+            ));
+        }
+    }
+
+    /// What the log says of suppressed addresses is what was said.
+    fn check_lists(&self) -> Result<()> {
+        let listed = suppressions::read(&self.operator.deployment)?;
+        let said = self.site.scene.suppressed.now();
+        if !listed.keys().eq(said.iter()) {
+            self.site.scene.violate(format_args!(
+                "{} addresses are listed as suppressed, and {} are",
+                listed.len(),
+                said.len()
+            ));
         }
         Ok(())
     }

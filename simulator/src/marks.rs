@@ -87,6 +87,14 @@ marks! {
     Conflict = "an event came with other content",
     /// A row that cannot be read.
     BadInput = "a record could not be read",
+    /// A route ended without an address that may be used.
+    Suppressed = "a bill ended suppressed",
+    /// It began again once it had one.
+    Unsuppressed = "what had ended suppressed went in a next round",
+    /// A message went out although another address of the bill was suppressed.
+    PassedOver = "a suppressed address was passed over",
+    /// An address was suppressed while a message to it was on its way.
+    NotRecalled = "suppressed too late for a message on its way",
     /// Usage of somebody nobody knows.
     UnknownSubscriber = "usage of an unknown subscriber was refused",
     /// A subscriber left before the close.

@@ -86,6 +86,8 @@ faults! {
     Windows = "windows",
     /// Operators hold periods and channels, and release them.
     Hold = "hold",
+    /// Operators suppress addresses, and let them be used again.
+    Suppress = "suppress",
 }
 
 impl std::str::FromStr for Fault {

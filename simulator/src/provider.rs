@@ -283,6 +283,9 @@ impl Desk {
             |(other, of): &(CallId, Rank)| (*other, *of) != (id, rank) && *other == id;
         if book.in_doubt.iter().any(is_of_other) {
             scene.violate(format_args!(
+        if scene.suppressed.is_now(&id) {
+            scene.reach(Mark::NotRecalled);
+        }
                 "{} is in doubt with one provider, and the other was called",
                 show(&id)
             ));

@@ -12,6 +12,7 @@ use crate::canary::Canary;
 use crate::draw::Draw;
 use crate::marks::{Mark, Marks};
 use crate::plan::{Fault, Plan};
+use crate::suppressed::Suppressed;
 use crate::trace::{Show, Trace};
 use crate::upstream::Record;
 use crate::vitals::Vitals;
@@ -65,6 +66,8 @@ pub struct Scene {
     pub marks: Marks,
     now_us: AtomicI64,
     storm: AtomicBool,
+    /// What nothing may be sent to.
+    pub suppressed: Suppressed,
     due: Mutex<Agenda>,
     violation: Mutex<Option<String>>,
     slow_read: Mutex<Draw>,
@@ -88,6 +91,7 @@ impl Scene {
             marks: Marks::default(),
             now_us: AtomicI64::new(begins.0),
             storm: AtomicBool::new(true),
+            suppressed: Suppressed::default(),
             due: Mutex::default(),
             violation: Mutex::new(None),
             slow_read,

@@ -24,6 +24,7 @@ use sealpost_topology::types::Offset;
 use crate::canary::Canary;
 use crate::draw::Draw;
 use crate::expect::Written;
+use crate::lists::Lists;
 use crate::marks::Mark;
 use crate::operator::Operator;
 use crate::plan::{Fault, Plan};
@@ -103,6 +104,9 @@ pub struct World {
     pub(crate) closed: BTreeSet<Period>,
     pub(crate) zone: jiff::tz::TimeZone,
     upstream: Upstream,
+    lists: Lists,
+    /// Bills that had ended suppressed, were let go in the end, and so must be sent.
+    pub(crate) owed: BTreeSet<(UserId, Period)>,
     rings: Vec<KeyRing>,
     slots: Vec<Slot>,
     /// What is not written yet.
@@ -130,6 +134,7 @@ impl World {
             Faults::default(),
         )?;
         let config = config(&scene);
+        scene.suppressed.configured(config.policy());
         let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
         log.create(&pipeline.topic_specs())?;
         let deployment = Deployment::over(config.clone(), Arc::new(log.clone()));
@@ -156,6 +161,8 @@ impl World {
             written: Written::new(scene.plan.partitions as usize),
             closed: BTreeSet::new(),
             upstream: Upstream::new(seed, zone.clone()),
+            lists: Lists::new(seed),
+            owed: BTreeSet::new(),
             zone,
             rings: vec![ring],
             slots: Vec::new(),
@@ -204,7 +211,26 @@ impl World {
             86..=90 => self.operator_acts()?,
             _ => self.break_something()?,
         }
+        self.suppression()?;
         self.look_after()
+    }
+
+    /// The operator suppresses addresses, or lets them be used again.
+    fn suppression(&mut self) -> Result<()> {
+        let scene = self.scene();
+        if !scene.has(Fault::Suppress) || !self.lists.speaks() {
+            return Ok(());
+        }
+        let action = self.lists.act(&scene.suppressed.now());
+        match self
+            .lists
+            .wait_ms()
+            .filter(|_| scene.has(Fault::SlowOperator))
+        {
+            Some(ms) => scene.schedule(scene.now().plus_ms(ms), Event::Command(action)),
+            None => self.write_command(&action)?,
+        }
+        Ok(())
     }
 
     fn step(&mut self, slot: usize, worker: usize) -> bool {
@@ -590,6 +616,9 @@ impl World {
             self.site.scene.reach(Mark::ClosedAgain);
         }
         self.to_close.retain(|waiting| *waiting != period);
+                    if let Some(ring) = self.rings.first() {
+                        self.lists.know(ring, &row);
+                    }
         let closed = self.operator.close(period)?;
         self.written.closes.push(closed);
         Ok(())
@@ -631,7 +660,9 @@ impl World {
         self.site
             .scene
             .say(format_args!("the operator says {action:?}"));
-        self.operator.say(&|_, _| action.clone())
+        self.operator.say(&|_, _| action.clone())?;
+        self.site.scene.suppressed.said(action);
+        Ok(())
     }
 
     /// Faults stop; what was broken is mended; everything ends.
@@ -664,6 +695,41 @@ impl World {
             }
             idle_ms += leap_ms;
             self.pass(leap_ms)?;
+        self.come_to_rest()?;
+        if scene.violation().is_none() && scene.plan.has(Fault::Suppress) {
+            self.release_suppressed()?;
+        }
+        Ok(())
+    }
+
+    /// In some runs everything that is suppressed is let go in the end, and sent by another round.
+    fn release_suppressed(&mut self) -> Result<()> {
+        let addresses: Vec<_> = self.site.scene.suppressed.now().into_iter().collect();
+        if addresses.is_empty() || !self.lists.ends_released() {
+            return Ok(());
+        }
+        self.write_command(&Lists::released(addresses))?;
+        self.come_to_rest()?;
+        for period in self.closed.clone() {
+            for (user, state) in self.operator.states(period)? {
+                let mut kinds = state.kinds.iter();
+                if kinds.any(|kind| kind.state == State::Suppressed)
+                    && self.site.scene.suppressed.is_open(user, period)
+                {
+                    self.owed.insert((user, period));
+                }
+            }
+            if let Some(retry) = self.operator.retry(period)? {
+                self.write_command(&retry)?;
+                self.come_to_rest()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on until there is nothing left to do.
+    fn come_to_rest(&mut self) -> Result<()> {
+        let scene = self.scene();
             leap_ms = (leap_ms * 2).min(LEAP_MS_MAX);
         }
         scene.violate(format_args!(
