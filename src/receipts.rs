@@ -11,6 +11,7 @@
 mod index;
 mod settings;
 mod signature;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +23,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, post};
 use sealpost_operators::gate::CallId;
-use sealpost_schemas::record::{Delivery, Outcome};
+use sealpost_schemas::record::Outcome;
 use sealpost_schemas::{Channel, MessageKey};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Durability, Write};
@@ -34,9 +35,10 @@ use crate::http::api::{blocking, body, no_such_path, parse};
 use crate::http::problem::{Problem, answer};
 use crate::metrics::Metrics;
 use crate::stages::user_period_key;
-use index::{Index, Standing};
+pub use index::{Index, Standing};
 pub use settings::ReceiptsConfig;
 use signature::Seal;
+pub use verdict::{Status, Verdict, judge, record};
 
 /// The shortest secret, in bytes.
 const SECRET_BYTES_MIN: usize = 16;
@@ -67,14 +69,6 @@ struct Receipt {
     status: Status,
     /// What the provider calls the message.
     id: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Sent,
-    Delivered,
-    Failed,
 }
 
 impl Desk {
@@ -199,55 +193,36 @@ impl Inner {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let found = index.find(key, asked_at).map_err(failed)?;
         drop(index);
-        // a channel's secret speaks for that channel alone
-        let Some((id, standing)) = found.filter(|(id, _)| id.channel == channel) else {
-            return Ok("nothing-to-settle");
-        };
-        let outcome = match (standing, status) {
-            (Standing::Unknown | Standing::Open, Status::Sent | Status::Delivered) => Outcome::Sent,
-            (Standing::Unknown, Status::Failed) => Outcome::Failed,
-            (Standing::Open, Status::Failed) => {
-                return Err(Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the call of this message is not decided yet",
-                    "send it again later",
-                )
-                .after_s(UNDECIDED_AFTER_S));
+        match judge(found, channel, status) {
+            Verdict::Settles(id, outcome) => {
+                self.write(id, outcome, provider_message_id)
+                    .map_err(failed)?;
+                Ok("settles")
             }
-            (Standing::Failed, Status::Failed) => return Ok("nothing-to-settle"),
-            (Standing::Failed, Status::Sent | Status::Delivered) => {
+            Verdict::NothingToSettle => Ok("nothing-to-settle"),
+            Verdict::Contradicts => {
                 tracing::warn!(
                     "a receipt says that the message {key} was sent, which had failed on {channel}"
                 );
-                return Ok("contradicts");
+                Ok("contradicts")
             }
-        };
-        self.write(id, outcome, provider_message_id)
-            .map_err(failed)?;
-        Ok("settles")
+            Verdict::Undecided => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the call of this message is not decided yet",
+                "send it again later",
+            )
+            .after_s(UNDECIDED_AFTER_S)),
+        }
     }
 
-    /// Writes it where the gate reads it. No call of the key can have been made since: an unknown
-    /// one is called no more, and for an open one only that it was taken is written.
+    /// Writes it where the gate reads it.
     fn write(
         &self,
         id: CallId,
         outcome: Outcome,
         provider_message_id: Option<String>,
     ) -> Result<()> {
-        let receipt = Delivery {
-            user_id: id.user_id,
-            period: id.period,
-            kind: id.kind,
-            version: id.version,
-            channel: id.channel,
-            message_key: id.message_key(),
-            outcome,
-            reason: Some("receipt".to_owned()),
-            attempts: 0,
-            provider_message_id,
-            updated_at: now(),
-        };
+        let receipt = record(id, outcome, provider_message_id, now());
         let mut value = Vec::new();
         let mut encoder = self.deployment.values.receipt_encoder();
         encoder.encode(&receipt, &mut value)?;

@@ -1,11 +1,13 @@
 //! The checks, from outside: what was written in, what the provider took, what the log holds.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use sealpost::books::{Books, dead_letters};
+use sealpost::receipts::Status;
 use sealpost::suppressions;
-use sealpost_schemas::record::{Outcome, SendState, State, Statement};
+use sealpost_schemas::record::{Outcome, Rank, SendState, State, Statement};
 use sealpost_schemas::{Kind, Period, Timestamp, UserId, codec};
 use sealpost_topology::log::Log as _;
 use sealpost_topology::types::Offset;
@@ -14,6 +16,7 @@ use crate::expect::Expected;
 use crate::marks::Mark;
 use crate::provider::show;
 use crate::upstream::personal_in;
+use crate::webhook::{Receipt, Told};
 use crate::world::World;
 
 impl World {
@@ -31,6 +34,7 @@ impl World {
         self.check_refused(&expected)?;
         self.check_ledger(&expected);
         self.check_lists()?;
+        self.check_receipts()?;
         for period in &self.closed {
             self.check_states(*period, &expected)?;
         }
@@ -184,6 +188,43 @@ impl World {
         let books = Books::read(&self.operator.deployment, period)?;
         if !books.balanced {
             scene.violate(format_args!("the books of {period} do not balance"));
+        }
+        Ok(())
+    }
+
+    /// What a receipt says of a message, once it is answered, is what the message ends in.
+    fn check_receipts(&self) -> Result<()> {
+        let scene = &self.site.scene;
+        let mut states = BTreeMap::new();
+        for Told { receipt, settles } in self.site.desk.webhook.answered() {
+            let Receipt { id, status } = receipt;
+            if let Entry::Vacant(entry) = states.entry(id.period) {
+                entry.insert(self.operator.states(id.period)?);
+            }
+            let state = states
+                .get(&id.period)
+                .and_then(|states| states.get(&id.user_id));
+            let call = state.into_iter().flat_map(|state| &state.kinds);
+            let call = call
+                .filter(|kind| kind.kind == id.kind)
+                .flat_map(|kind| &kind.calls)
+                .find(|call| (call.version, call.channel) == (id.version, id.channel));
+            // what one provider did not take, the other may have
+            if status == Status::Failed && call.is_some_and(|call| call.provider == Rank::Fallback)
+            {
+                continue;
+            }
+            let outcome = call.and_then(|call| call.outcome);
+            let agrees = match settles {
+                Some(settled) => outcome == Some(settled),
+                None => matches!(outcome, Some(Outcome::Sent | Outcome::Failed)),
+            };
+            if !agrees {
+                scene.violate(format_args!(
+                    "a receipt that says {status:?} of {} was answered with {settles:?}, and it ends {outcome:?}",
+                    show(&id)
+                ));
+            }
         }
         Ok(())
     }

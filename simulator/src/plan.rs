@@ -88,6 +88,8 @@ faults! {
     Hold = "hold",
     /// Operators suppress addresses, and let them be used again.
     Suppress = "suppress",
+    /// The provider says later what became of its messages.
+    Receipts = "receipts",
 }
 
 impl std::str::FromStr for Fault {

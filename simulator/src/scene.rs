@@ -30,6 +30,8 @@ pub enum Event {
     Word(u64),
     /// A timer of a process.
     Timer(Arc<Vitals>, Act),
+    /// A receipt of the provider arrives.
+    Receipt(u64),
     /// Upstream's records arrive.
     Arrive(Vec<Record>),
     /// What an operator decided on is written.
@@ -64,10 +66,10 @@ pub struct Scene {
     pub trace: Trace,
     /// What was reached.
     pub marks: Marks,
-    now_us: AtomicI64,
-    storm: AtomicBool,
     /// What nothing may be sent to.
     pub suppressed: Suppressed,
+    now_us: AtomicI64,
+    storm: AtomicBool,
     due: Mutex<Agenda>,
     violation: Mutex<Option<String>>,
     slow_read: Mutex<Draw>,
@@ -89,9 +91,9 @@ impl Scene {
             canary,
             trace: Trace::new(show),
             marks: Marks::default(),
+            suppressed: Suppressed::default(),
             now_us: AtomicI64::new(begins.0),
             storm: AtomicBool::new(true),
-            suppressed: Suppressed::default(),
             due: Mutex::default(),
             violation: Mutex::new(None),
             slow_read,

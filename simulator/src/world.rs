@@ -271,6 +271,7 @@ impl World {
             Event::Answer(line) => self.site.desk.answer(line),
             Event::Word(question) => self.site.desk.word(question),
             Event::Timer(vitals, act) => vitals.act(act),
+            Event::Receipt(number) => self.receipt(number)?,
             Event::Arrive(records) => self.write(records)?,
             Event::Command(action) => self.write_command(&action)?,
             Event::Thaw(slot) => self.thaw(slot),
@@ -389,6 +390,24 @@ impl World {
             .is_some_and(|process| {
                 !process.vitals.is_dead() && !process.vitals.is_frozen() && !process.is_stopping()
             })
+    }
+
+    /// A receipt comes to one of the processes that are up, if there is one.
+    fn receipt(&self, number: u64) -> Result<()> {
+        let webhook = &self.site.desk.webhook;
+        let Some(receipt) = webhook.arrives(number) else {
+            return Ok(());
+        };
+        let up: Vec<_> = (0..self.slots.len())
+            .filter(|slot| self.is_up(*slot))
+            .collect();
+        let process = up
+            .get(webhook.place(up.len()))
+            .and_then(|slot| self.slots.get(*slot)?.process.as_ref());
+        match process {
+            Some(process) => process.clerk.take(number, receipt),
+            None => Ok(()),
+        }
     }
 
     fn process(&mut self, slot: usize) -> Option<&mut Process> {
@@ -597,6 +616,9 @@ impl World {
             ));
             match record.content {
                 Content::Row(row) => {
+                    if let Some(ring) = self.rings.first() {
+                        self.lists.know(ring, &row);
+                    }
                     if let Some(rows) = self.written.rows.get_mut(place) {
                         rows.push((offset, *row));
                     }
@@ -616,9 +638,6 @@ impl World {
             self.site.scene.reach(Mark::ClosedAgain);
         }
         self.to_close.retain(|waiting| *waiting != period);
-                    if let Some(ring) = self.rings.first() {
-                        self.lists.know(ring, &row);
-                    }
         let closed = self.operator.close(period)?;
         self.written.closes.push(closed);
         Ok(())
@@ -676,25 +695,6 @@ impl World {
         for release in self.operator.release_all()? {
             self.write_command(&release)?;
         }
-        let mut leap_ms = 250;
-        let mut idle_ms = 0;
-        for _ in 0..ROUNDS_MAX {
-            let busy = self.calm_round()?;
-            if scene.violation().is_some() {
-                return Ok(());
-            }
-            if busy {
-                (leap_ms, idle_ms) = (250, 0);
-                continue;
-            }
-            if self.is_done()? {
-                return Ok(());
-            }
-            if idle_ms > IDLE_MS_MAX {
-                break;
-            }
-            idle_ms += leap_ms;
-            self.pass(leap_ms)?;
         self.come_to_rest()?;
         if scene.violation().is_none() && scene.plan.has(Fault::Suppress) {
             self.release_suppressed()?;
@@ -730,6 +730,25 @@ impl World {
     /// Goes on until there is nothing left to do.
     fn come_to_rest(&mut self) -> Result<()> {
         let scene = self.scene();
+        let mut leap_ms = 250;
+        let mut idle_ms = 0;
+        for _ in 0..ROUNDS_MAX {
+            let busy = self.calm_round()?;
+            if scene.violation().is_some() {
+                return Ok(());
+            }
+            if busy {
+                (leap_ms, idle_ms) = (250, 0);
+                continue;
+            }
+            if self.is_done()? {
+                return Ok(());
+            }
+            if idle_ms > IDLE_MS_MAX {
+                break;
+            }
+            idle_ms += leap_ms;
+            self.pass(leap_ms)?;
             leap_ms = (leap_ms * 2).min(LEAP_MS_MAX);
         }
         scene.violate(format_args!(
@@ -782,7 +801,8 @@ impl World {
 
     /// Whether every input is finished, nothing is on the line, and no bill is on its way.
     fn is_done(&self) -> Result<bool> {
-        Ok(self.site.desk.is_quiet() && self.left()?.is_empty())
+        let desk = &self.site.desk;
+        Ok(desk.is_quiet() && desk.webhook.is_quiet() && self.left()?.is_empty())
     }
 
     /// What is left to do.

@@ -21,7 +21,7 @@ use crate::deployment::Deployment;
 
 /// Where a call stands that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It may be on the line, or waits for a repeat.
     Open,
     /// The provider may or may not have taken it.
@@ -31,7 +31,7 @@ pub(super) enum Standing {
 }
 
 /// See the module.
-pub(super) struct Index {
+pub struct Index {
     deployment: Deployment,
     decoder: Decoder<SendState>,
     /// Where reading goes on, by shard.
@@ -42,7 +42,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(deployment: Deployment) -> Self {
+    /// An index that has read nothing yet.
+    #[must_use]
+    pub fn new(deployment: Deployment) -> Self {
         Self {
             decoder: deployment.values.decoder(),
             positions: deployment.shards().map(|_| Offset(0)).collect(),
@@ -67,10 +69,20 @@ impl Index {
             self.read_on()?;
             self.read_at = Some(began);
         }
-        Ok(self.calls.get(&key).copied())
+        Ok(self.get(key))
     }
 
-    fn read_on(&mut self) -> Result<()> {
+    /// The call of a key, as far as was read.
+    #[must_use]
+    pub fn get(&self, key: MessageKey) -> Option<(CallId, Standing)> {
+        self.calls.get(&key).copied()
+    }
+
+    /// Reads what came since, up to the end.
+    ///
+    /// # Errors
+    /// When the log failed, or a send state cannot be read.
+    pub fn read_on(&mut self) -> Result<()> {
         let topic = self.deployment.topics().send_state.clone();
         for (shard, position) in self.deployment.shards().zip(&mut self.positions) {
             let end = self.deployment.log.bounds(&topic, shard)?.end;
