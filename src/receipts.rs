@@ -11,6 +11,7 @@
 mod index;
 mod settings;
 mod signature;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,9 +22,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, post};
-use sealpost_operators::gate::{CallId, RECEIPT, RECEIPT_OF_FALLBACK};
+use sealpost_operators::gate::CallId;
 use sealpost_schemas::MessageKey;
-use sealpost_schemas::record::{Delivery, Outcome, Rank};
+use sealpost_schemas::record::{Outcome, Rank};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Durability, Write};
 use serde::Deserialize;
@@ -35,9 +36,10 @@ use crate::http::problem::{Problem, answer};
 use crate::metrics::Metrics;
 use crate::provider::Section;
 use crate::stages::user_period_key;
-use index::{Call, Index, Standing};
+pub use index::{Call, Index, Standing};
 pub use settings::ReceiptsConfig;
 use signature::Seal;
+pub use verdict::{Status, Verdict, judge, record};
 
 /// The shortest secret, in bytes.
 const SECRET_BYTES_MIN: usize = 16;
@@ -68,14 +70,6 @@ struct Receipt {
     status: Status,
     /// What the provider calls the message.
     id: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Sent,
-    Delivered,
-    Failed,
 }
 
 impl Desk {
@@ -212,41 +206,29 @@ impl Inner {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let found = index.find(key, asked_at).map_err(failed)?;
         drop(index);
-        // a channel's secret speaks for that channel alone
-        let Some(call) = found.filter(|call| call.id.channel == section.channel) else {
-            return Ok("nothing-to-settle");
-        };
-        // that one provider did not take it says nothing of the other
-        if status == Status::Failed && call.provider != section.rank {
-            return Ok("nothing-to-settle");
-        }
-        let Call { id, standing, .. } = call;
-        let outcome = match (standing, status) {
-            (Standing::Unknown | Standing::Open, Status::Sent | Status::Delivered) => Outcome::Sent,
-            (Standing::Unknown, Status::Failed) => Outcome::Failed,
-            (Standing::Open, Status::Failed) => {
-                return Err(Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the call of this message is not decided yet",
-                    "send it again later",
-                )
-                .after_s(UNDECIDED_AFTER_S));
+        match judge(found, section, status) {
+            Verdict::Settles(id, outcome) => {
+                self.write(id, section.rank, outcome, provider_message_id)
+                    .map_err(failed)?;
+                Ok("settles")
             }
-            (Standing::Failed, Status::Failed) => return Ok("nothing-to-settle"),
-            (Standing::Failed, Status::Sent | Status::Delivered) => {
+            Verdict::NothingToSettle => Ok("nothing-to-settle"),
+            Verdict::Contradicts => {
                 tracing::warn!(
                     "a receipt says that the message {key} was sent, which had failed on {section}"
                 );
-                return Ok("contradicts");
+                Ok("contradicts")
             }
-        };
-        self.write(id, section.rank, outcome, provider_message_id)
-            .map_err(failed)?;
-        Ok("settles")
+            Verdict::Undecided => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the call of this message is not decided yet",
+                "send it again later",
+            )
+            .after_s(UNDECIDED_AFTER_S)),
+        }
     }
 
-    /// Writes it where the gate reads it. No call of the key can have been made since: an unknown
-    /// one is called no more, and for an open one only that it was taken is written.
+    /// Writes it where the gate reads it.
     fn write(
         &self,
         id: CallId,
@@ -254,23 +236,7 @@ impl Inner {
         outcome: Outcome,
         provider_message_id: Option<String>,
     ) -> Result<()> {
-        let reason = match rank {
-            Rank::Primary => RECEIPT,
-            Rank::Fallback => RECEIPT_OF_FALLBACK,
-        };
-        let receipt = Delivery {
-            user_id: id.user_id,
-            period: id.period,
-            kind: id.kind,
-            version: id.version,
-            channel: id.channel,
-            message_key: id.message_key(),
-            outcome,
-            reason: Some(reason.to_owned()),
-            attempts: 0,
-            provider_message_id,
-            updated_at: now(),
-        };
+        let receipt = record(id, rank, outcome, provider_message_id, now());
         let mut value = Vec::new();
         let mut encoder = self.deployment.values.receipt_encoder();
         encoder.encode(&receipt, &mut value)?;

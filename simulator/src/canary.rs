@@ -45,6 +45,8 @@ canaries! {
     ForgetsSendState = "forgets-send-state",
     /// Event ids are not read back.
     ForgetsEvents = "forgets-events",
+    /// Suppressed addresses are not read back.
+    ForgetsSuppressions = "forgets-suppressions",
     /// What was refused is taken in when a replay reads it again: a bug that this found.
     ReplaysRefused = "replays-refused",
     /// Settle takes in what lies behind a close's cut.
@@ -57,6 +59,10 @@ canaries! {
     AbortTakenForDone = "abort-taken-for-done",
     /// Calls go to either of a channel's providers, whatever their intent names.
     EitherProvider = "either-provider",
+    /// A receipt is answered before it is written, and then is not.
+    ReceiptNotWritten = "receipt-not-written",
+    /// A receipt is taken for one of the bill's last call on its channel, of whichever round.
+    ReceiptOfAnyRound = "receipt-of-any-round",
     /// An answer of a provider goes missing inside the process.
     LosesAnswer = "loses-answer",
 }

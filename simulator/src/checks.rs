@@ -1,10 +1,13 @@
 //! The checks, from outside: what was written in, what the provider took, what the log holds.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use sealpost::books::{Books, dead_letters};
-use sealpost_schemas::record::{Outcome, SendState, State, Statement};
+use sealpost::receipts::Status;
+use sealpost::suppressions;
+use sealpost_schemas::record::{Outcome, Rank, SendState, State, Statement};
 use sealpost_schemas::{Kind, Period, Timestamp, UserId, codec};
 use sealpost_topology::log::Log as _;
 use sealpost_topology::types::Offset;
@@ -13,6 +16,7 @@ use crate::expect::Expected;
 use crate::marks::Mark;
 use crate::provider::show;
 use crate::upstream::personal_in;
+use crate::webhook::{Receipt, Told};
 use crate::world::World;
 
 impl World {
@@ -29,6 +33,8 @@ impl World {
         self.check_statements(&expected)?;
         self.check_refused(&expected)?;
         self.check_ledger(&expected);
+        self.check_lists()?;
+        self.check_receipts()?;
         for period in &self.closed {
             self.check_states(*period, &expected)?;
         }
@@ -167,11 +173,82 @@ impl World {
                     u8::from(taken)
                 ));
             }
+            if kind.state == State::Suppressed {
+                self.check_suppressed(*user, period);
+            }
+            // nothing goes wrong any more in the round that takes it up
+            if self.owed.contains(&(*user, period)) && kind.state != State::Sent {
+                scene.violate(format_args!(
+                    "{user}/{period} had ended suppressed, was let go and begun again, and ends {}",
+                    kind.state.name()
+                ));
+            }
             self.mark_state(kind.state, states.get(user));
         }
         let books = Books::read(&self.operator.deployment, period)?;
         if !books.balanced {
             scene.violate(format_args!("the books of {period} do not balance"));
+        }
+        Ok(())
+    }
+
+    /// What a receipt says of a message, once it is answered, is what the message ends in.
+    fn check_receipts(&self) -> Result<()> {
+        let scene = &self.site.scene;
+        let mut states = BTreeMap::new();
+        for Told { receipt, settles } in self.site.desk.webhook.answered() {
+            let Receipt { id, status } = receipt;
+            if let Entry::Vacant(entry) = states.entry(id.period) {
+                entry.insert(self.operator.states(id.period)?);
+            }
+            let state = states
+                .get(&id.period)
+                .and_then(|states| states.get(&id.user_id));
+            let call = state.into_iter().flat_map(|state| &state.kinds);
+            let call = call
+                .filter(|kind| kind.kind == id.kind)
+                .flat_map(|kind| &kind.calls)
+                .find(|call| (call.version, call.channel) == (id.version, id.channel));
+            // what one provider did not take, the other may have
+            if status == Status::Failed && call.is_some_and(|call| call.provider == Rank::Fallback)
+            {
+                continue;
+            }
+            let outcome = call.and_then(|call| call.outcome);
+            let agrees = match settles {
+                Some(settled) => outcome == Some(settled),
+                None => matches!(outcome, Some(Outcome::Sent | Outcome::Failed)),
+            };
+            if !agrees {
+                scene.violate(format_args!(
+                    "a receipt that says {status:?} of {} was answered with {settles:?}, and it ends {outcome:?}",
+                    show(&id)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A bill that ended suppressed: one of its addresses was at some time.
+    fn check_suppressed(&self, user: UserId, period: Period) {
+        let suppressed = &self.site.scene.suppressed;
+        if !suppressed.may_end(user, period) {
+            self.site.scene.violate(format_args!(
+                "{user}/{period} ends suppressed, and none of its addresses ever was"
+            ));
+        }
+    }
+
+    /// What the log says of suppressed addresses is what was said.
+    fn check_lists(&self) -> Result<()> {
+        let listed = suppressions::read(&self.operator.deployment)?;
+        let said = self.site.scene.suppressed.now();
+        if !listed.keys().eq(said.iter()) {
+            self.site.scene.violate(format_args!(
+                "{} addresses are listed as suppressed, and {} are",
+                listed.len(),
+                said.len()
+            ));
         }
         Ok(())
     }

@@ -67,6 +67,16 @@ marks! {
     Unknown = "a message was unknown",
     /// An operator settled one.
     Resolved = "an operator resolved it",
+    /// A receipt said that an unknown one had been taken.
+    ReceiptSent = "a receipt settled it as sent",
+    /// A receipt said that an unknown one had not been taken.
+    ReceiptFailed = "a receipt settled it as failed",
+    /// A receipt said that a message was taken before its call was decided on.
+    ReceiptOfOpen = "a receipt settled a call that was open",
+    /// A receipt said that it was not, and was put off.
+    ReceiptEarly = "a receipt came too early",
+    /// A receipt came for what was settled.
+    ReceiptAgain = "a receipt had nothing to settle",
     /// A second round began.
     Retried = "a next round began",
     /// A message went out on a channel that was not the first.
@@ -77,6 +87,14 @@ marks! {
     Held = "held for a window",
     /// An operator released what was held.
     OnHold = "held by an operator",
+    /// A route ended without an address that may be used.
+    Suppressed = "a bill ended suppressed",
+    /// It began again once it had one.
+    Unsuppressed = "what had ended suppressed went in a next round",
+    /// A message went out although another address of the bill was suppressed.
+    PassedOver = "a suppressed address was passed over",
+    /// An address was suppressed while a message to it was on its way.
+    NotRecalled = "suppressed too late for a message on its way",
     /// A route came to its end.
     Exhausted = "a route was exhausted",
     /// Usage came after its period was settled.

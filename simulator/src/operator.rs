@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use sealpost::books::{Books, send_states};
 use sealpost::deployment::Deployment;
+use sealpost::suppressions;
 use sealpost_operators::render::TemplateSet;
 use sealpost_schemas::record::{
     Action, Apply, Close, Command, Hold, Policy, PolicySet, Release, Resolution, Resolve, Retry,
@@ -198,7 +199,14 @@ impl Operator {
     pub fn retry(&self, period: Period) -> Result<Option<Action>> {
         let books = Books::read(&self.deployment, period)?;
         let running = books.pending + books.sending;
-        if running > 0 || books.failed == 0 || self.is_on_its_way(period, books.version)? {
+        if running > 0 || self.is_on_its_way(period, books.version)? {
+            return Ok(None);
+        }
+        let released = match books.suppressed {
+            0 => 0,
+            _ => suppressions::released(&self.deployment, period)?,
+        };
+        if books.failed + released == 0 {
             return Ok(None);
         }
         self.scene.reach(Mark::Retried);

@@ -86,6 +86,10 @@ faults! {
     Windows = "windows",
     /// Operators hold periods and channels, and release them.
     Hold = "hold",
+    /// Operators suppress addresses, and let them be used again.
+    Suppress = "suppress",
+    /// The provider says later what became of its messages.
+    Receipts = "receipts",
 }
 
 impl std::str::FromStr for Fault {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sealpost::config::{ChannelConfig, Config};
+use sealpost::deployment::Deployment;
 use sealpost::metrics::Metrics;
 use sealpost::pipeline::Pipeline;
 use sealpost::provider::{ChannelProviders, Provider, Providers, WallClock};
@@ -33,6 +34,7 @@ use sealpost_topology::types::{Shard, TimeMs, Topic};
 use sealpost_topology::worker::{Clock, Factory, Inbox, NoEffects, Performer, Worker, WorkerError};
 
 use crate::canary::{Canary, Early, Sabotaged};
+use crate::clerk::Clerk;
 use crate::marks::Mark;
 use crate::plan::Fault;
 use crate::provider::{CALL_MS_MAX, Desk, Phone};
@@ -131,6 +133,8 @@ pub struct Process {
     pub vitals: Arc<Vitals>,
     workers: Vec<Seated>,
     sender: Sender,
+    /// Takes receipts.
+    pub clerk: Clerk,
     stopping: Arc<AtomicBool>,
     stops_at: Option<Timestamp>,
 }
@@ -150,6 +154,8 @@ impl Process {
             Arc::clone(&vitals),
             Arc::clone(&site.seats),
         ));
+        let deployment = Deployment::over(site.config.clone(), Arc::clone(&log));
+        let clerk = Clerk::new(site, deployment, &vitals);
         let keys = Arc::new(ring.restricted_to(&[
             KeyPurpose::Profile,
             KeyPurpose::Destination,
@@ -178,6 +184,7 @@ impl Process {
             vitals,
             workers,
             sender,
+            clerk,
             stopping,
             stops_at: None,
         })

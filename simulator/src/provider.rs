@@ -1,7 +1,7 @@
 //! The provider: outside of everything, with a ledger that survives whatever happens to the
 //! pipeline. It is asked at the end what was sent; the pipeline is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::plan::Fault;
 use crate::scene::{Event, Scene};
 use crate::upstream::personal_in;
 use crate::vitals::{Effect, Vitals};
+use crate::webhook::Webhook;
 
 /// A call has ended for its caller after this long, as a rule.
 pub const CALL_MS_MAX: i64 = 2_000;
@@ -73,6 +74,8 @@ struct Book {
     /// Calls that their provider has not said a clear no to.
     in_doubt: Vec<(CallId, Rank)>,
     called: Vec<(CallId, Rank)>,
+    /// Keys that the first provider has said its last word on: it takes them no more.
+    closed: BTreeSet<CallId>,
     away_until: BTreeMap<(Channel, Rank), Timestamp>,
     parked_until: BTreeMap<(Channel, Rank), Timestamp>,
 }
@@ -80,6 +83,8 @@ struct Book {
 /// See the module.
 pub struct Desk {
     scene: Arc<Scene>,
+    /// What it says later of messages.
+    pub webhook: Webhook,
     draw: Mutex<Draw>,
     book: Mutex<Book>,
 }
@@ -94,6 +99,7 @@ impl Desk {
     pub fn new(scene: Arc<Scene>) -> Self {
         let draw = Mutex::new(Draw::of(scene.plan.seed, "provider"));
         Self {
+            webhook: Webhook::new(Arc::clone(&scene)),
             scene,
             draw,
             book: Mutex::default(),
@@ -131,6 +137,16 @@ impl Desk {
     pub fn is_quiet(&self) -> bool {
         let book = self.book();
         book.lines.is_empty() && book.questions.is_empty()
+    }
+
+    /// The last call that was begun for the bill of a call on its channel.
+    #[must_use]
+    pub fn newest_of(&self, id: CallId) -> CallId {
+        let book = self.book();
+        let mut called = book.called.iter().rev().map(|(called, _)| *called);
+        called
+            .find(|called| bill(called) == bill(&id) && called.channel == id.channel)
+            .unwrap_or(id)
     }
 
     /// Whether a channel has a second provider.
@@ -202,8 +218,11 @@ impl Desk {
     }
 
     /// Whether, and what, this call will be answered.
-    fn fate(&self, channel: Channel, rank: Rank, book: &Book) -> (bool, Answer) {
-        let scene = &self.scene;
+    fn fate(&self, id: CallId, rank: Rank, book: &Book) -> (bool, Answer) {
+        let (scene, channel) = (&self.scene, id.channel);
+        if rank == Rank::Primary && book.closed.contains(&id) {
+            return (false, Answer::Refused("rejected"));
+        }
         let mut draw = self.draw();
         let until = |of: &BTreeMap<(Channel, Rank), Timestamp>| {
             of.get(&(channel, rank)).is_some_and(|at| *at > scene.now())
@@ -264,6 +283,9 @@ impl Desk {
                 ));
             }
         }
+        if scene.suppressed.is_now(&id) {
+            scene.reach(Mark::NotRecalled);
+        }
         let digest = Dispatch::digest_of(
             message.subject.as_deref(),
             &message.body,
@@ -311,7 +333,7 @@ impl Desk {
                 show(&id)
             ));
         }
-        let (takes, mut answer) = self.fate(id.channel, rank, &book);
+        let (takes, mut answer) = self.fate(id, rank, &book);
         let mut draw = self.draw();
         let decided_ms = draw.within(1, CALL_MS_MAX / 2);
         let (decided_ms, answered_ms) = match answer {
@@ -387,7 +409,16 @@ impl Desk {
             ended = book.lines.remove(&number);
         }
         if !takes {
+            let is_mine = |line: &Line| (line.id, line.rank) == (id, rank) && line.undecided;
+            let is_open = !book.lines.values().any(is_mine)
+                && !book.ledger.iter().any(|taken| taken.id == id);
+            if rank == Rank::Primary && is_open && self.webhook.refuses(id) {
+                book.closed.insert(id);
+            }
             return;
+        }
+        if rank == Rank::Primary {
+            self.webhook.taken(id);
         }
         if let Doubt::Repeat { window_ms } = self.doubt(id.channel, rank)
             && !scene.is_sabotaged(Canary::TimeInKey)

@@ -12,6 +12,7 @@ use crate::canary::Canary;
 use crate::draw::Draw;
 use crate::marks::{Mark, Marks};
 use crate::plan::{Fault, Plan};
+use crate::suppressed::Suppressed;
 use crate::trace::{Show, Trace};
 use crate::upstream::Record;
 use crate::vitals::Vitals;
@@ -29,6 +30,8 @@ pub enum Event {
     Word(u64),
     /// A timer of a process.
     Timer(Arc<Vitals>, Act),
+    /// A receipt of the provider arrives.
+    Receipt(u64),
     /// Upstream's records arrive.
     Arrive(Vec<Record>),
     /// What an operator decided on is written.
@@ -63,6 +66,8 @@ pub struct Scene {
     pub trace: Trace,
     /// What was reached.
     pub marks: Marks,
+    /// What nothing may be sent to.
+    pub suppressed: Suppressed,
     now_us: AtomicI64,
     storm: AtomicBool,
     due: Mutex<Agenda>,
@@ -86,6 +91,7 @@ impl Scene {
             canary,
             trace: Trace::new(show),
             marks: Marks::default(),
+            suppressed: Suppressed::default(),
             now_us: AtomicI64::new(begins.0),
             storm: AtomicBool::new(true),
             due: Mutex::default(),

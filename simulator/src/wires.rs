@@ -15,7 +15,9 @@ use sealpost_topology::types::{Group, Offset, Shard, Topic};
 
 use crate::canary::Canary;
 use crate::marks::Mark;
+use crate::plan::Fault;
 use crate::scene::Scene;
+use crate::suppressed::Suppressed;
 use crate::vitals::{Effect, Vitals};
 
 /// Who sits in which group, in the order of their joining: by process and seat.
@@ -156,6 +158,15 @@ impl Log for Wire {
         }
         let forgets =
             |canary| *topic == self.topics.settle_accounts && self.scene.is_sabotaged(canary);
+        if *topic == self.topics.render_routes
+            && self.scene.is_sabotaged(Canary::ForgetsSuppressions)
+        {
+            return self.log.restore(topic, shard, &mut |key, value| {
+                if key.first() != Some(&b's') {
+                    see(key, value);
+                }
+            });
+        }
         let forgets_events = forgets(Canary::ForgetsEvents);
         let forgets_refusals = forgets(Canary::ReplaysRefused);
         self.log.restore(topic, shard, &mut |key, value| {
@@ -310,7 +321,15 @@ impl Member for Seat {
             self.scene.reach(Mark::DiedBeforeCommit);
             return Err(died().into());
         }
+        let seen = if self.scene.plan.has(Fault::Suppress) {
+            Suppressed::look(&self.topics, &step.writes)
+        } else {
+            Vec::new()
+        };
         let committed = self.commit_now(step);
+        if committed.is_ok() {
+            self.scene.suppressed.stands(seen, &self.scene);
+        }
         match &committed {
             Ok(()) if effect == Effect::Happens => {
                 self.vitals.committed();

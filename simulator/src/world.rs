@@ -24,6 +24,7 @@ use sealpost_topology::types::Offset;
 use crate::canary::Canary;
 use crate::draw::Draw;
 use crate::expect::Written;
+use crate::lists::Lists;
 use crate::marks::Mark;
 use crate::operator::Operator;
 use crate::plan::{Fault, Plan};
@@ -103,6 +104,9 @@ pub struct World {
     pub(crate) closed: BTreeSet<Period>,
     pub(crate) zone: jiff::tz::TimeZone,
     upstream: Upstream,
+    lists: Lists,
+    /// Bills that had ended suppressed, were let go in the end, and so must be sent.
+    pub(crate) owed: BTreeSet<(UserId, Period)>,
     rings: Vec<KeyRing>,
     slots: Vec<Slot>,
     /// What is not written yet.
@@ -130,6 +134,7 @@ impl World {
             Faults::default(),
         )?;
         let config = config(&scene);
+        scene.suppressed.configured(config.policy());
         let pipeline = Pipeline::new(Topics::new(&config.log.topic_prefix));
         log.create(&pipeline.topic_specs())?;
         let deployment = Deployment::over(config.clone(), Arc::new(log.clone()));
@@ -156,6 +161,8 @@ impl World {
             written: Written::new(scene.plan.partitions as usize),
             closed: BTreeSet::new(),
             upstream: Upstream::new(seed, zone.clone()),
+            lists: Lists::new(seed),
+            owed: BTreeSet::new(),
             zone,
             rings: vec![ring],
             slots: Vec::new(),
@@ -204,7 +211,26 @@ impl World {
             86..=90 => self.operator_acts()?,
             _ => self.break_something()?,
         }
+        self.suppression()?;
         self.look_after()
+    }
+
+    /// The operator suppresses addresses, or lets them be used again.
+    fn suppression(&mut self) -> Result<()> {
+        let scene = self.scene();
+        if !scene.has(Fault::Suppress) || !self.lists.speaks() {
+            return Ok(());
+        }
+        let action = self.lists.act(&scene.suppressed.now());
+        match self
+            .lists
+            .wait_ms()
+            .filter(|_| scene.has(Fault::SlowOperator))
+        {
+            Some(ms) => scene.schedule(scene.now().plus_ms(ms), Event::Command(action)),
+            None => self.write_command(&action)?,
+        }
+        Ok(())
     }
 
     fn step(&mut self, slot: usize, worker: usize) -> bool {
@@ -245,6 +271,7 @@ impl World {
             Event::Answer(line) => self.site.desk.answer(line),
             Event::Word(question) => self.site.desk.word(question),
             Event::Timer(vitals, act) => vitals.act(act),
+            Event::Receipt(number) => self.receipt(number)?,
             Event::Arrive(records) => self.write(records)?,
             Event::Command(action) => self.write_command(&action)?,
             Event::Thaw(slot) => self.thaw(slot),
@@ -363,6 +390,24 @@ impl World {
             .is_some_and(|process| {
                 !process.vitals.is_dead() && !process.vitals.is_frozen() && !process.is_stopping()
             })
+    }
+
+    /// A receipt comes to one of the processes that are up, if there is one.
+    fn receipt(&self, number: u64) -> Result<()> {
+        let webhook = &self.site.desk.webhook;
+        let Some(receipt) = webhook.arrives(number) else {
+            return Ok(());
+        };
+        let up: Vec<_> = (0..self.slots.len())
+            .filter(|slot| self.is_up(*slot))
+            .collect();
+        let process = up
+            .get(webhook.place(up.len()))
+            .and_then(|slot| self.slots.get(*slot)?.process.as_ref());
+        match process {
+            Some(process) => process.clerk.take(number, receipt),
+            None => Ok(()),
+        }
     }
 
     fn process(&mut self, slot: usize) -> Option<&mut Process> {
@@ -571,6 +616,9 @@ impl World {
             ));
             match record.content {
                 Content::Row(row) => {
+                    if let Some(ring) = self.rings.first() {
+                        self.lists.know(ring, &row);
+                    }
                     if let Some(rows) = self.written.rows.get_mut(place) {
                         rows.push((offset, *row));
                     }
@@ -631,7 +679,9 @@ impl World {
         self.site
             .scene
             .say(format_args!("the operator says {action:?}"));
-        self.operator.say(&|_, _| action.clone())
+        self.operator.say(&|_, _| action.clone())?;
+        self.site.scene.suppressed.said(action);
+        Ok(())
     }
 
     /// Faults stop; what was broken is mended; everything ends.
@@ -645,6 +695,41 @@ impl World {
         for release in self.operator.release_all()? {
             self.write_command(&release)?;
         }
+        self.come_to_rest()?;
+        if scene.violation().is_none() && scene.plan.has(Fault::Suppress) {
+            self.release_suppressed()?;
+        }
+        Ok(())
+    }
+
+    /// In some runs everything that is suppressed is let go in the end, and sent by another round.
+    fn release_suppressed(&mut self) -> Result<()> {
+        let addresses: Vec<_> = self.site.scene.suppressed.now().into_iter().collect();
+        if addresses.is_empty() || !self.lists.ends_released() {
+            return Ok(());
+        }
+        self.write_command(&Lists::released(addresses))?;
+        self.come_to_rest()?;
+        for period in self.closed.clone() {
+            for (user, state) in self.operator.states(period)? {
+                let mut kinds = state.kinds.iter();
+                if kinds.any(|kind| kind.state == State::Suppressed)
+                    && self.site.scene.suppressed.is_open(user, period)
+                {
+                    self.owed.insert((user, period));
+                }
+            }
+            if let Some(retry) = self.operator.retry(period)? {
+                self.write_command(&retry)?;
+                self.come_to_rest()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on until there is nothing left to do.
+    fn come_to_rest(&mut self) -> Result<()> {
+        let scene = self.scene();
         let mut leap_ms = 250;
         let mut idle_ms = 0;
         for _ in 0..ROUNDS_MAX {
@@ -716,7 +801,8 @@ impl World {
 
     /// Whether every input is finished, nothing is on the line, and no bill is on its way.
     fn is_done(&self) -> Result<bool> {
-        Ok(self.site.desk.is_quiet() && self.left()?.is_empty())
+        let desk = &self.site.desk;
+        Ok(desk.is_quiet() && desk.webhook.is_quiet() && self.left()?.is_empty())
     }
 
     /// What is left to do.

@@ -21,7 +21,7 @@ use crate::deployment::Deployment;
 
 /// Where a call stands that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It may be on the line, or waits for a repeat.
     Open,
     /// The provider may or may not have taken it.
@@ -32,17 +32,17 @@ pub(super) enum Standing {
 
 /// A call that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Call {
+pub struct Call {
     /// Which one.
-    pub(super) id: CallId,
+    pub id: CallId,
     /// Where it stands.
-    pub(super) standing: Standing,
+    pub standing: Standing,
     /// Whom its last intent names.
-    pub(super) provider: Rank,
+    pub provider: Rank,
 }
 
 /// See the module.
-pub(super) struct Index {
+pub struct Index {
     deployment: Deployment,
     decoder: Decoder<SendState>,
     /// Where reading goes on, by shard.
@@ -53,7 +53,9 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(deployment: Deployment) -> Self {
+    /// An index that has read nothing yet.
+    #[must_use]
+    pub fn new(deployment: Deployment) -> Self {
         Self {
             decoder: deployment.values.decoder(),
             positions: deployment.shards().map(|_| Offset(0)).collect(),
@@ -74,10 +76,20 @@ impl Index {
             self.read_on()?;
             self.read_at = Some(began);
         }
-        Ok(self.calls.get(&key).copied())
+        Ok(self.get(key))
     }
 
-    fn read_on(&mut self) -> Result<()> {
+    /// The call of a key, as far as was read.
+    #[must_use]
+    pub fn get(&self, key: MessageKey) -> Option<Call> {
+        self.calls.get(&key).copied()
+    }
+
+    /// Reads what came since, up to the end.
+    ///
+    /// # Errors
+    /// When the log failed, or a send state cannot be read.
+    pub fn read_on(&mut self) -> Result<()> {
         let topic = self.deployment.topics().send_state.clone();
         for (shard, position) in self.deployment.shards().zip(&mut self.positions) {
             let end = self.deployment.log.bounds(&topic, shard)?.end;

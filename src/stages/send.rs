@@ -228,7 +228,11 @@ impl Processor for SendProcessor {
         }
         self.with_scope(context, |operator, scope| {
             operator.on_completion(completion, scope)
-        })
+        })?;
+        if self.closing {
+            self.metrics.sent(std::mem::take(&mut self.operator.counts));
+        }
+        Ok(())
     }
 
     fn punctuate(&mut self, context: &mut Context<'_, Effect>) -> Result<Work, ProcessError> {

@@ -177,7 +177,8 @@ pub trait Processor: Send {
     }
 
     /// The shard is about to be given away, or the process to stop: ask nothing more of the outside
-    /// world. What is in flight may still end.
+    /// world. What is in flight may still end; from now on no input is read, and nothing is done
+    /// that is due by itself.
     fn closing(&mut self) {}
 
     /// How much of an input is wanted now.

@@ -204,6 +204,7 @@ impl<P: Processor> Task<P> {
         now: TimeMs,
     ) -> Result<Ran, ProcessError> {
         let mut ran = Ran::default();
+        // what is due by itself goes by the commands, too, and they are no longer read
         if self.closing.is_none() {
             for place in inputs(spec, Role::Data) {
                 let mut bytes = 0;
@@ -228,12 +229,11 @@ impl<P: Processor> Task<P> {
                     }
                 }
             }
-            ran.more = ran.records > 0;
+            let work = self.with_context(log, spec, now, |processor, context| {
+                processor.punctuate(context)
+            })?;
+            ran.more = ran.records > 0 || work == Work::More;
         }
-        let work = self.with_context(log, spec, now, |processor, context| {
-            processor.punctuate(context)
-        })?;
-        ran.more |= work == Work::More;
         Ok(ran)
     }
 
@@ -319,6 +319,14 @@ impl<P: Processor> Task<P> {
             input.in_hand = (!complete).then_some(batch);
         }
         Ok((done, bytes))
+    }
+
+    /// When something is due by itself.
+    pub(crate) fn next_timer(&self) -> Option<TimeMs> {
+        match self.closing {
+            Some(_) => None,
+            None => self.processor.next_timer(),
+        }
     }
 
     /// Moves this task's part of the step into `writes` and `progress`, its effects into `effects`.

@@ -376,11 +376,7 @@ impl<P: Processor> Worker<P> {
     /// The time until the next timer of any task, at most `wait`.
     fn wait(&mut self, wait: Duration) -> Result<Vec<Ownership>, LogError> {
         let now = (self.clock)();
-        let timer = self
-            .tasks
-            .values()
-            .filter_map(|task| task.processor.next_timer())
-            .min();
+        let timer = self.tasks.values().filter_map(Task::next_timer).min();
         let wait = timer.map_or(wait, |timer| {
             wait.min(Duration::from_millis(
                 u64::try_from(timer.0.saturating_sub(now.0)).unwrap_or(0),

@@ -9,7 +9,7 @@ use super::*;
 use crate::batch::{Batch, Record};
 use crate::graph::{InputSpec, Role};
 use crate::log::{Cleanup, Faults, MemoryLog, TopicSpec, Write};
-use crate::processor::{Context, InputId};
+use crate::processor::{Context, InputId, Work};
 use crate::types::{Group, Topic};
 
 /// Fails at every record, after it was shut out of its group or not.
@@ -36,10 +36,36 @@ impl Processor for Failing {
     }
 }
 
-/// A worker of one shard with one record before it, and whether it is shut out while it works.
-fn worker(shut_out: &Arc<AtomicBool>) -> Worker<Failing> {
+/// Always has something to do by itself, and counts it.
+struct Ticking(Arc<AtomicU64>);
+
+impl Processor for Ticking {
+    type Effect = ();
+    type Completion = ();
+
+    fn process(
+        &mut self,
+        _: InputId,
+        _: Record<'_>,
+        _: &mut Context<'_, ()>,
+    ) -> Result<(), ProcessError> {
+        Ok(())
+    }
+
+    fn punctuate(&mut self, _: &mut Context<'_, ()>) -> Result<Work, ProcessError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Work::Done)
+    }
+
+    fn next_timer(&self) -> Option<TimeMs> {
+        Some(TimeMs(0))
+    }
+}
+
+/// A log of one shard with one record in it.
+fn log() -> (MemoryLog, Topic) {
     let log = MemoryLog::in_memory(1, Arc::new(|| TimeMs(0)), Faults::default()).unwrap();
-    let (topic, group) = (Topic::new("in"), Group::new("group"));
+    let topic = Topic::new("in");
     let cleanup = Cleanup::Keep;
     let made = TopicSpec {
         topic: topic.clone(),
@@ -54,11 +80,19 @@ fn worker(shut_out: &Arc<AtomicBool>) -> Worker<Failing> {
         batch,
     };
     log.append(vec![write], Durability::Process).unwrap();
+    (log, topic)
+}
+
+/// A worker of one shard with one record before it.
+fn worker<P: Processor>(log: MemoryLog, input: Topic, factory: Factory<P>) -> Worker<P>
+where
+    NoEffects: Performer<P>,
+{
     let spec = StageSpec {
         name: "stage",
-        group: group.clone(),
+        group: Group::new("group"),
         inputs: vec![InputSpec {
-            topic,
+            topic: input,
             role: Role::Data,
         }],
         outputs: Vec::new(),
@@ -66,12 +100,6 @@ fn worker(shut_out: &Arc<AtomicBool>) -> Worker<Failing> {
         effect_durability: Durability::Process,
         note: "",
     };
-    let (shared, shut_out) = (log.clone(), Arc::clone(shut_out));
-    let factory: Factory<Failing> = Arc::new(move |_| Failing {
-        log: shared.clone(),
-        group: group.clone(),
-        shut_out: Arc::clone(&shut_out),
-    });
     let clock: Clock = Arc::new(|| TimeMs(0));
     let grace = Duration::ZERO;
     Worker::join(
@@ -85,10 +113,36 @@ fn worker(shut_out: &Arc<AtomicBool>) -> Worker<Failing> {
     .unwrap()
 }
 
+/// One that fails, and whether it is shut out while it works.
+fn failing(shut_out: &Arc<AtomicBool>) -> Worker<Failing> {
+    let (log, input) = log();
+    let (shared, shut_out) = (log.clone(), Arc::clone(shut_out));
+    let factory: Factory<Failing> = Arc::new(move |_| Failing {
+        log: shared.clone(),
+        group: Group::new("group"),
+        shut_out: Arc::clone(&shut_out),
+    });
+    worker(log, input, factory)
+}
+
+#[test]
+fn nothing_is_done_by_itself_once_commands_are_no_longer_read() {
+    let ticks = Arc::new(AtomicU64::new(0));
+    let (log, input) = log();
+    let counted = Arc::clone(&ticks);
+    let factory: Factory<Ticking> = Arc::new(move |_| Ticking(Arc::clone(&counted)));
+    let mut worker = worker(log, input, factory);
+    worker.step(Duration::ZERO).unwrap();
+    assert_eq!(ticks.load(Ordering::SeqCst), 1);
+    worker.stop();
+    worker.step(Duration::ZERO).unwrap();
+    assert_eq!(ticks.load(Ordering::SeqCst), 1, "it is on its way out");
+}
+
 #[test]
 fn the_error_of_a_worker_that_was_shut_out_is_not_its_end() {
     let shut_out = Arc::new(AtomicBool::new(true));
-    let mut worker = worker(&shut_out);
+    let mut worker = failing(&shut_out);
     assert!(worker.step(Duration::ZERO).unwrap());
     assert!(worker.shards().is_empty(), "it holds nothing any more");
     // the shard is its own again, and the error is, too
@@ -98,7 +152,7 @@ fn the_error_of_a_worker_that_was_shut_out_is_not_its_end() {
 
 #[test]
 fn the_error_of_a_worker_that_has_its_shards_is_told() {
-    let mut worker = worker(&Arc::default());
+    let mut worker = failing(&Arc::default());
     let stopped = worker.step(Duration::ZERO);
     assert!(matches!(stopped, Err(WorkerError::Stopped { .. })));
 }
