@@ -20,7 +20,8 @@
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
 //!   are opened, and a template sees masked forms alone.
 //! - A delivery moves a route only if it is of the route's version and channel: a stale one is
-//!   counted and dropped.
+//!   counted and dropped. But what was sent, or is in doubt, is so whatever the route was about to
+//!   do: a dispatch may come back twice, and one that took its place be on its way by then.
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
@@ -428,31 +429,41 @@ impl Router {
             self.counts.stale += 1;
             return Ok(());
         };
-        let (channel, in_doubt) = match route.state {
-            State::Rendered(channel) => (channel, false),
-            State::Unknown(channel) => (channel, true),
-            _ => {
+        let channel = delivery.channel;
+        let is_of_this_round = route.version == delivery.version;
+        match (delivery.outcome, route.state) {
+            (Outcome::Sent, State::Sent) => {
                 self.counts.stale += 1;
                 return Ok(());
             }
-        };
-        if channel != delivery.channel || route.version != delivery.version {
-            self.counts.stale += 1;
-            return Ok(());
-        }
-        match delivery.outcome {
-            Outcome::Sent => {
+            (Outcome::Sent, _) => {
+                route.version = delivery.version;
                 route.state = State::Sent;
                 route.store(scope.table, key, &mut self.packer);
                 return self.follow_up(key, &route, scope);
             }
-            Outcome::Unknown => route.state = State::Unknown(channel),
+            (Outcome::Unknown, State::Held(_) | State::Parked(_) | State::Suppressed)
+                if is_of_this_round =>
+            {
+                route.state = State::Unknown(channel);
+            }
+            (Outcome::Unknown, State::Rendered(of) | State::Unknown(of))
+                if is_of_this_round && of == channel =>
+            {
+                route.state = State::Unknown(channel);
+            }
             // what was in doubt never moves on to another channel by itself
-            Outcome::Failed if in_doubt => route.state = State::Failed,
-            Outcome::Failed => {
+            (Outcome::Failed, State::Unknown(of)) if is_of_this_round && of == channel => {
+                route.state = State::Failed;
+            }
+            (Outcome::Failed, State::Rendered(of)) if is_of_this_round && of == channel => {
                 route.tried |= 1 << channel.index();
                 let statement = self.statement(key, &route, scope)?;
                 return self.advance(key, &mut route, &statement, delivery.reason.clone(), scope);
+            }
+            _ => {
+                self.counts.stale += 1;
+                return Ok(());
             }
         }
         route.store(scope.table, key, &mut self.packer);

@@ -47,6 +47,8 @@ canaries! {
     ForgetsEvents = "forgets-events",
     /// Suppressed addresses are not read back.
     ForgetsSuppressions = "forgets-suppressions",
+    /// Follow-ups are not read back.
+    ForgetsCorrections = "forgets-corrections",
     /// What was refused is taken in when a replay reads it again: a bug that this found.
     ReplaysRefused = "replays-refused",
     /// Settle takes in what lies behind a close's cut.

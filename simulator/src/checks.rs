@@ -37,6 +37,7 @@ impl World {
         self.check_receipts()?;
         for period in &self.closed {
             self.check_states(*period, &expected)?;
+            self.check_corrections(*period)?;
         }
         self.hunt()?;
         self.seal_trace()

@@ -14,6 +14,7 @@ pub mod campaign;
 pub mod canary;
 mod checks;
 pub mod clerk;
+pub mod corrections;
 pub mod draw;
 pub mod expect;
 pub mod lists;

@@ -95,6 +95,10 @@ marks! {
     PassedOver = "a suppressed address was passed over",
     /// An address was suppressed while a message to it was on its way.
     NotRecalled = "suppressed too late for a message on its way",
+    /// A follow-up began for somebody who received the first version.
+    Corrected = "a follow-up to the first version",
+    /// One began for somebody who received a later one.
+    LaterCorrected = "a follow-up to a later version",
     /// A route came to its end.
     Exhausted = "a route was exhausted",
     /// Usage came after its period was settled.

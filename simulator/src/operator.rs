@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use sealpost::books::{Books, send_states};
+use sealpost::books::{Books, CorrectionBooks, send_states};
 use sealpost::deployment::Deployment;
 use sealpost::suppressions;
 use sealpost_operators::render::TemplateSet;
@@ -13,7 +13,7 @@ use sealpost_schemas::record::{
     Action, Apply, Close, Command, Hold, Policy, PolicySet, Release, Resolution, Resolve, Retry,
     SendState, State,
 };
-use sealpost_schemas::{Channel, Digest, Kind, Period, UserId, Version, codec};
+use sealpost_schemas::{Channel, Digest, Period, UserId, Version, codec};
 use sealpost_topology::batch::Batch;
 use sealpost_topology::log::{Log as _, MemoryLog, Write};
 use sealpost_topology::types::{Offset, Shard, Topic};
@@ -198,15 +198,17 @@ impl Operator {
     /// When the log failed, or the books cannot be read.
     pub fn retry(&self, period: Period) -> Result<Option<Action>> {
         let books = Books::read(&self.deployment, period)?;
-        let running = books.pending + books.sending;
+        let follow_ups = &books.corrections;
+        let count = |of: fn(&CorrectionBooks) -> u64| follow_ups.iter().map(of).sum::<u64>();
+        let running = books.pending + books.sending + count(|it| it.pending + it.sending);
         if running > 0 || self.is_on_its_way(period, books.version)? {
             return Ok(None);
         }
-        let released = match books.suppressed {
+        let released = match books.suppressed + count(|it| it.suppressed) {
             0 => 0,
             _ => suppressions::released(&self.deployment, period)?,
         };
-        if books.failed + released == 0 {
+        if books.failed + count(|it| it.failed) + released == 0 {
             return Ok(None);
         }
         self.scene.reach(Mark::Retried);
@@ -251,20 +253,17 @@ impl Operator {
         let unknown: Vec<_> = self
             .states(period)?
             .into_iter()
-            .filter(|(user, state)| {
-                state
-                    .kinds
-                    .iter()
-                    .any(|kind| kind.kind == Kind::Bill && kind.state == State::Unknown)
-                    && !desk.is_on_the_line((*user, period, Kind::Bill))
+            .flat_map(|(user, state)| state.kinds.into_iter().map(move |kind| (user, kind)))
+            .filter(|(user, kind)| {
+                kind.state == State::Unknown && !desk.is_on_the_line((*user, period, kind.kind))
             })
-            .map(|(user, _)| user)
+            .map(|(user, kind)| (user, kind.kind))
             .collect();
         if unknown.is_empty() {
             return Ok(None);
         }
-        let user_id = *self.draw.pick(&unknown);
-        let resolution = if desk.has((user_id, period, Kind::Bill)) {
+        let (user_id, kind) = *self.draw.pick(&unknown);
+        let resolution = if desk.has((user_id, period, kind)) {
             Resolution::Sent
         } else {
             Resolution::Failed
@@ -273,7 +272,7 @@ impl Operator {
         Ok(Some(Action::Resolve(Resolve {
             period,
             user_id,
-            kind: Kind::Bill,
+            kind,
             resolution,
         })))
     }

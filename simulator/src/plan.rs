@@ -90,6 +90,8 @@ faults! {
     Suppress = "suppress",
     /// The provider says later what became of its messages.
     Receipts = "receipts",
+    /// Operators send follow-ups.
+    Correct = "correct",
 }
 
 impl std::str::FromStr for Fault {

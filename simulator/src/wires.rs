@@ -158,14 +158,17 @@ impl Log for Wire {
         }
         let forgets =
             |canary| *topic == self.topics.settle_accounts && self.scene.is_sabotaged(canary);
-        if *topic == self.topics.render_routes
-            && self.scene.is_sabotaged(Canary::ForgetsSuppressions)
-        {
-            return self.log.restore(topic, shard, &mut |key, value| {
-                if key.first() != Some(&b's') {
-                    see(key, value);
-                }
-            });
+        for (canary, entries) in [
+            (Canary::ForgetsSuppressions, b's'),
+            (Canary::ForgetsCorrections, b'c'),
+        ] {
+            if *topic == self.topics.render_routes && self.scene.is_sabotaged(canary) {
+                return self.log.restore(topic, shard, &mut |key, value| {
+                    if key.first() != Some(&entries) {
+                        see(key, value);
+                    }
+                });
+            }
         }
         let forgets_events = forgets(Canary::ForgetsEvents);
         let forgets_refusals = forgets(Canary::ReplaysRefused);

@@ -22,6 +22,7 @@ use sealpost_topology::partitioner::shard_of;
 use sealpost_topology::types::Offset;
 
 use crate::canary::Canary;
+use crate::corrections::Corrections;
 use crate::draw::Draw;
 use crate::expect::Written;
 use crate::lists::Lists;
@@ -105,6 +106,7 @@ pub struct World {
     pub(crate) zone: jiff::tz::TimeZone,
     upstream: Upstream,
     lists: Lists,
+    corrections: Corrections,
     /// Bills that had ended suppressed, were let go in the end, and so must be sent.
     pub(crate) owed: BTreeSet<(UserId, Period)>,
     rings: Vec<KeyRing>,
@@ -162,6 +164,7 @@ impl World {
             closed: BTreeSet::new(),
             upstream: Upstream::new(seed, zone.clone()),
             lists: Lists::new(seed),
+            corrections: Corrections::new(seed),
             owed: BTreeSet::new(),
             zone,
             rings: vec![ring],
@@ -212,7 +215,27 @@ impl World {
             _ => self.break_something()?,
         }
         self.suppression()?;
+        self.correction()?;
         self.look_after()
+    }
+
+    /// The operator sends a follow-up, or says once more that it be sent.
+    fn correction(&mut self) -> Result<()> {
+        let scene = self.scene();
+        if !scene.has(Fault::Correct) || !self.corrections.speaks() {
+            return Ok(());
+        }
+        let closed: Vec<_> = self.closed.iter().copied().collect();
+        let deployment = &self.operator.deployment;
+        let Some(action) = self.corrections.act(&closed, deployment)? else {
+            return Ok(());
+        };
+        let wait_ms = self.corrections.wait_ms();
+        match wait_ms.filter(|_| scene.has(Fault::SlowOperator)) {
+            Some(ms) => scene.schedule(scene.now().plus_ms(ms), Event::Command(action)),
+            None => self.write_command(&action)?,
+        }
+        Ok(())
     }
 
     /// The operator suppresses addresses, or lets them be used again.

@@ -28,6 +28,35 @@ impl Bench {
     }
 }
 
+#[test]
+fn what_was_sent_ends_a_route_that_was_told_twice_that_its_dispatch_came_back() {
+    for (holds, suppressed) in [(true, false), (false, true)] {
+        let mut bench = Bench::new(&[Email]);
+        bench.bill(1);
+        bench.hold(None);
+        bench.give_back(1, 0, Email);
+        bench.release(None);
+        assert_eq!(bench.sent(), [(1, 0, Email), (1, 0, Email)]);
+        // send began again before it, and gave the first one back once more
+        if holds {
+            bench.hold(None);
+        }
+        if suppressed {
+            bench.suppress(1, &[Email, Sms, Kakao]);
+        }
+        bench.give_back(1, 0, Email);
+        bench.deliver(1, 0, Email, Outcome::Unknown);
+        bench.retry(1);
+        bench.deliver(1, 0, Email, Outcome::Sent);
+        bench.release(None);
+        bench.retry(2);
+        bench.advance();
+        bench.restart();
+        bench.advance();
+        assert_eq!(bench.sent(), [(1, 0, Email), (1, 0, Email)]);
+    }
+}
+
 fn close_not_before(bench: &mut Bench, not_before: Option<&str>) {
     let mut close = close_of(jan(), 0, 0, Catalog::built_in().text());
     close.templates = TemplateSet::built_in_sources();

@@ -13,7 +13,7 @@ use super::{Bench, jan, send_day, token};
 use Channel::{Email, Kakao, Sms};
 
 impl Bench {
-    fn suppress(&mut self, id: u64, channels: &[Channel]) {
+    pub(super) fn suppress(&mut self, id: u64, channels: &[Channel]) {
         let suppress = Suppress {
             reason: SuppressionReason::Bounced,
             addresses: addresses(id, channels),
