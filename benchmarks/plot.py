@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Draws what `benchmarks/scale.sh` and the comparison with Kafka Streams measured.
+"""Draws what `benchmarks/scale.sh`, the comparison with Kafka Streams and `benchmarks/soak.py` measured.
 
-    benchmarks/plot.py [RESULTS]      default benchmarks/results
+    benchmarks/plot.py [RESULTS] [NAME...]      default benchmarks/results, and all of scale, peers, soak
 
-Reads RESULTS/scale.ndjson and, where it is there, RESULTS/peers.ndjson; writes SVG files beside them.
-Needs matplotlib.
+Reads RESULTS/NAME.ndjson where it is there; writes SVG files beside it. Needs matplotlib.
 """
 
 import json
@@ -90,13 +89,47 @@ def peers(rows, out):
     figure.savefig(out / "peers.svg", **SAVE)
 
 
+def soak(rows, out):
+    """Memory, disk and handles over the hours, with what happened to the process."""
+    samples = [row for row in rows if row["kind"] == "sample" and "rss" in row]
+    at = [row["at_s"] / 60 for row in samples]
+    figure, (memory, disk, handles) = plt.subplots(3, 1, figsize=(9, 8), sharex=True)
+    memory.plot(at, [row["rss"] / 2**20 for row in samples], ".-", markersize=2, linewidth=0.7)
+    memory.set(ylabel="MiB", title="memory of the process")
+    disk.plot(at, [row["log_bytes"] / 2**20 for row in samples], label="the log")
+    disk.plot(at, [row["journal_bytes"] / 2**20 for row in samples], ":", label="of it, journals")
+    disk.plot(at, [row["ledger_bytes"] / 2**20 for row in samples], "--", label="the provider's ledger")
+    disk.set(ylabel="MiB", title="disk")
+    disk.legend()
+    handles.plot(at, [row["handles"] for row in samples], label="handles")
+    handles.plot(at, [row["threads"] for row in samples], "--", label="threads")
+    handles.plot(at, [row["log_files"] for row in samples], ":", label="files of the log")
+    handles.set(ylabel="number", xlabel="minutes", title="handles and threads")
+    handles.set_ylim(bottom=0)
+    handles.legend()
+    colours = {"SIGKILL": "tab:red", "SIGTERM": "tab:orange"}
+    for axis in (memory, disk, handles):
+        for row in rows:
+            if row["kind"] == "close":
+                axis.axvline(row["at_s"] / 60, color="0.85", linewidth=0.8, zorder=0)
+            elif row["kind"] == "end":
+                colour = colours[row["signal"]]
+                axis.axvline(row["at_s"] / 60, ymax=0.06, color=colour, linewidth=1.2)
+    marks = [plt.Line2D([], [], color=colour, label=f"ended with {name}") for name, colour in colours.items()]
+    marks.append(plt.Line2D([], [], color="0.85", label="a period closes"))
+    memory.legend(handles=marks, loc="upper left")
+    figure.tight_layout()
+    figure.savefig(out / "soak.svg", **SAVE)
+
+
 def main():
     out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "benchmarks/results")
-    reports = lines(out / "scale.ndjson")
-    population(reports, out)
-    spread(reports, out)
-    if (out / "peers.ndjson").exists():
-        peers(lines(out / "peers.ndjson"), out)
+    pictures = {"scale": (population, spread), "peers": (peers,), "soak": (soak,)}
+    for name in sys.argv[2:] or pictures:
+        if (out / f"{name}.ndjson").exists():
+            rows = lines(out / f"{name}.ndjson")
+            for draw in pictures[name]:
+                draw(rows, out)
 
 
 if __name__ == "__main__":

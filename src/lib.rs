@@ -6,6 +6,7 @@ pub mod commands;
 pub mod config;
 pub mod deployment;
 pub mod door;
+pub mod engine;
 pub mod generation;
 pub mod host;
 pub mod http;

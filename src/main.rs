@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use sealpost::commands::{Cli, execute};
+use sealpost::engine;
 use sealpost::usage_error::UsageError;
 
 #[global_allocator]
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     } else {
         log.init();
     }
+    engine::listen();
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -88,7 +88,7 @@ fn a_full_disk_stops_the_run_and_with_room_again_everybody_is_sent_to_once() {
 }
 
 /// Every file of a folder, the largest first.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -106,7 +106,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found.into_iter().rev().map(|(_, path)| path).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
     let done = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(done.unwrap().success());

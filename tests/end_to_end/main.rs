@@ -21,6 +21,7 @@ mod operator_api;
 mod plain;
 mod privacy;
 mod python;
+mod read_errors;
 mod receipts;
 mod records;
 mod replay;

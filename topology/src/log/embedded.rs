@@ -16,13 +16,13 @@
 //! With [`Durability::Process`] it is in the operating system's hands when the call returns, with
 //! [`Durability::Machine`] it is on disk. A failed write poisons the engine, and the log with it.
 //! A log that is shorter than what was on disk is not opened: the engine takes a journal that was
-//! cut short for one that a crash cut.
+//! cut short for one that a crash cut. Nor is one of which a journal cannot be read.
 
 mod reached;
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -53,6 +53,8 @@ const FORMAT: [u8; 1] = [1];
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// How much of a journal is read at once to see whether it can be.
+const JOURNAL_PART_BYTES: usize = 256 * 1024;
 
 impl EmbeddedLog {
     /// Opens the log in `directory`, making it if it is not there. `partitions` must be what the
@@ -80,6 +82,7 @@ impl FjallStorage {
             io::ErrorKind::WouldBlock => LogError::InUse { path: name.clone() },
             _ => failed(&error.into()),
         })?;
+        read_journals(directory)?;
         let database = Database::builder(directory)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -199,6 +202,41 @@ fn remove_unfinished(directory: &Path) -> io::Result<()> {
             fs::remove_file(version)?;
         }
         fs::remove_file(journal)?;
+    }
+    Ok(())
+}
+
+/// Reads every journal once before the engine does: at some places it takes one that cannot be read
+/// for one that a crash cut short, cuts it there, and what stood behind is gone for good.
+fn read_journals(directory: &Path) -> Result<(), LogError> {
+    let failed = |path: &Path, error: io::Error| {
+        Err(storage_failed(&path.display().to_string(), &error.into()))
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // the engine says so as well, and better
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+        Err(error) => return failed(directory, error),
+    };
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => return failed(directory, error),
+        };
+        if path.extension().is_none_or(|extension| extension != "jnl") {
+            continue;
+        }
+        let read = fs::File::open(&path).and_then(|journal| {
+            let mut journal = BufReader::with_capacity(JOURNAL_PART_BYTES, journal);
+            io::copy(&mut journal, &mut io::sink())
+        });
+        // one that is gone since was somebody else's, who has the log open: that is told later
+        if let Err(error) = read
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return failed(&path, error);
+        }
     }
     Ok(())
 }
@@ -376,13 +414,25 @@ fn storage_failed(directory: &str, error: &fjall::Error) -> LogError {
             format!("{directory}: {error}{}", way_out(error))
         }
         fjall::Error::Poisoned => {
-            format!("{directory}: an earlier write failed; start again once its cause is gone")
+            format!(
+                "{directory}: an earlier write or its upkeep failed, as was told before; start again once the cause is gone"
+            )
         }
-        error => format!("{directory}: {error}"),
+        error @ fjall::Error::InvalidVersion(_) => format!("{directory}: {error}"),
+        error => format!("{directory}: {error}{DAMAGED}"),
     })
 }
 
+/// Where it is neither the system nor the disk that said no, what is stored is not what was.
+const DAMAGED: &str = "; what is stored there is damaged: restore the whole directory from a copy";
+
+/// `EIO`: it has no kind.
+const INPUT_OUTPUT_ERROR: i32 = 5;
+
 fn way_out(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(INPUT_OUTPUT_ERROR) {
+        return "; see to the disk, then start again, or restore the whole directory from a copy";
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; make it writable, or choose another directory"
@@ -390,6 +440,7 @@ fn way_out(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room, then start again"
         }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => DAMAGED,
         _ => "",
     }
 }

@@ -34,16 +34,17 @@ impl Reached {
             .truncate(false)
             .open(directory.join(NAME))?;
         let mut bytes = [0; 16];
-        // a new file, and one whose number does not agree with its check, say nothing
-        let known = file
-            .read_exact_at(&mut bytes, 0)
-            .ok()
-            .and_then(|()| {
-                let (number, check) = bytes.split_first_chunk::<8>()?;
+        // a new file, and one whose number does not agree with its check, say nothing; one that
+        // cannot be read might
+        let known = match file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+            Err(_) => None,
+            Ok(()) => bytes.split_first_chunk::<8>().and_then(|(number, check)| {
                 let number = u64::from_be_bytes(*number);
                 (check == (!number).to_be_bytes()).then_some(number)
-            })
-            .unwrap_or(0);
+            }),
+        }
+        .unwrap_or(0);
         Ok(Self {
             file,
             known,
