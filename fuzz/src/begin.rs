@@ -36,10 +36,12 @@ pub fn inputs(target: &str, ring: &KeyRing) -> Vec<Vec<u8>> {
         "csv" => texts(&[
             "user_id,name,email,phone,plan,options,contract_start,contract_end,welfare,soldier_start,soldier_end,quiet_from,quiet_to,send_day,status\n7,김철수,kim@example.com,010-1234-5678,PLN-001,OPT-1;OPT-2,2025-01-01,,WLF-1,,,21,8,25,active\n8,\"Park, \"\"J\"\"\",,,PLN-002,,,,,,,,,,withdrawn\n",
             "event_id,user_id,occurred_at,kind,quantity\ne1,7,2026-01-05T12:00:00+09:00,data,1000\ne2,7,2026-01-05 12:00,voice,-5\ne3,x,,sms,\n",
+            "channel,address\nemail,kim@example.com\nsms,010-1234-5678\nfax,\n",
         ]),
         "ndjson" => texts(&[
             "{\"user_id\": 7, \"name\": \"김철수\", \"email\": \"kim@example.com\", \"phone\": \"010-1234-5678\", \"plan\": \"PLN-001\"}\n{\"user_id\": \"8\", \"plan\": null}\n",
             "{\"event_id\": \"e1\", \"user_id\": 7, \"occurred_at\": \"2026-01-05T12:00:00Z\", \"kind\": \"data\", \"quantity\": 1000}\n{\"event_id\": 1, \"user_id\": -7, \"occurred_at\": 5, \"kind\": [], \"quantity\": 1e30}\n",
+            "{\"channel\": \"push\", \"address\": \"a token\"}\n{\"channel\": \"kakao\", \"address\": 5}\n",
         ]),
         "http" => [200_u16, 409, 429, 503, 404, 500]
             .into_iter()

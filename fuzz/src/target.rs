@@ -114,7 +114,23 @@ fn canonical(bytes: &[u8]) -> u64 {
             "a canonical number is its own canonical form"
         );
     }
-    let masked = [mask_email(&text), mask_name(&text), mask_phone(&text)];
+    let parts = |part: char| part.is_whitespace() || part.is_control() || ",;<>".contains(part);
+    assert!(
+        [&email, &phone]
+            .into_iter()
+            .flatten()
+            .all(|address| !address.contains(parts)),
+        "what is canonical can stand in a header"
+    );
+    let masks = [mask_email, mask_name, mask_phone];
+    let masked = masks.map(|mask| mask(&text));
+    assert!(
+        masks
+            .iter()
+            .zip(&masked)
+            .all(|(mask, masked)| mask(masked) == *masked),
+        "masking again changes nothing"
+    );
     let inner = text.trim();
     assert!(
         inner.chars().count() < 3
