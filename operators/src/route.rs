@@ -18,8 +18,8 @@
 //! # Invariants
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
 //!   are opened, and a template sees masked forms alone.
-//! - A delivery moves a route only if it is of the route's version and channel: a stale one is
-//!   counted and dropped.
+//! - A delivery moves a route only if it is of the route's version and of a channel that is not
+//!   behind it: a stale one is counted and dropped.
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
@@ -379,25 +379,29 @@ impl Router {
             self.counts.stale += 1;
             return Ok(());
         };
-        let (channel, in_doubt) = match route.state {
-            State::Rendered(channel) => (channel, false),
-            State::Unknown(channel) => (channel, true),
-            _ => {
-                self.counts.stale += 1;
-                return Ok(());
-            }
+        let channel = delivery.channel;
+        let bit = 1 << channel.index();
+        let (is_awaited, in_doubt) = match route.state {
+            State::Unknown(of) => (of == channel, true),
+            State::Sent => (false, false),
+            // a message whose return was read once more is begun all the same, whatever the route
+            // has decided since: send has dropped that
+            _ => (route.tried & bit == 0, false),
         };
-        if channel != delivery.channel || route.version != delivery.version {
+        if !is_awaited || route.version != delivery.version {
             self.counts.stale += 1;
             return Ok(());
         }
         match delivery.outcome {
             Outcome::Sent => route.state = State::Sent,
             Outcome::Unknown => route.state = State::Unknown(channel),
-            // what was in doubt never moves on to another channel by itself
-            Outcome::Failed if in_doubt => route.state = State::Failed,
+            Outcome::Failed if in_doubt => {
+                // what was in doubt never moves on to another channel by itself
+                route.tried |= bit;
+                route.state = State::Failed;
+            }
             Outcome::Failed => {
-                route.tried |= 1 << channel.index();
+                route.tried |= bit;
                 let statement = self.statement(key, &route, scope)?;
                 return self.advance(key, &mut route, &statement, delivery.reason.clone(), scope);
             }
