@@ -18,6 +18,7 @@ pub mod progress;
 pub mod provider;
 pub mod receipts;
 pub mod registry;
+pub mod repartition;
 pub mod retention;
 pub mod seed;
 pub mod sender;

@@ -19,9 +19,9 @@
 //! # Invariants
 //! - Only the channel at hand is rendered. Destinations stay sealed; names and masked contacts
 //!   are opened, and a template sees masked forms alone.
-//! - A delivery moves a route only if it is of the route's version and channel: a stale one is
-//!   counted and dropped. But what was sent, or is in doubt, is so whatever the route was about to
-//!   do: a dispatch may come back twice, and one that took its place be on its way by then.
+//! - A delivery moves a route only if it is of the route's version and of a channel that is not
+//!   behind it: a stale one is counted and dropped. But what was sent is so, whatever the route was
+//!   about to do.
 //! - A statement that already has a route is dropped: a replay begins nothing.
 
 pub mod carry;
@@ -429,42 +429,38 @@ impl Router {
             self.counts.stale += 1;
             return Ok(());
         };
+        if route.state == State::Sent {
+            self.counts.stale += 1;
+            return Ok(());
+        }
+        if delivery.outcome == Outcome::Sent {
+            route.version = delivery.version;
+            route.state = State::Sent;
+            route.store(scope.table, key, &mut self.packer);
+            return self.follow_up(key, &route, scope);
+        }
         let channel = delivery.channel;
-        let is_of_this_round = route.version == delivery.version;
-        match (delivery.outcome, route.state) {
-            (Outcome::Sent, State::Sent) => {
-                self.counts.stale += 1;
-                return Ok(());
-            }
-            (Outcome::Sent, _) => {
-                route.version = delivery.version;
-                route.state = State::Sent;
-                route.store(scope.table, key, &mut self.packer);
-                return self.follow_up(key, &route, scope);
-            }
-            (Outcome::Unknown, State::Held(_) | State::Parked(_) | State::Suppressed)
-                if is_of_this_round =>
-            {
-                route.state = State::Unknown(channel);
-            }
-            (Outcome::Unknown, State::Rendered(of) | State::Unknown(of))
-                if is_of_this_round && of == channel =>
-            {
-                route.state = State::Unknown(channel);
-            }
+        let bit = 1 << channel.index();
+        let (is_awaited, in_doubt) = match route.state {
+            State::Unknown(of) => (of == channel, true),
+            // a message whose return was read once more is begun all the same, whatever the route
+            // has decided since: send has dropped that
+            _ => (route.tried & bit == 0, false),
+        };
+        if !is_awaited || route.version != delivery.version {
+            self.counts.stale += 1;
+            return Ok(());
+        }
+        if delivery.outcome == Outcome::Unknown {
+            route.state = State::Unknown(channel);
+        } else {
+            route.tried |= bit;
             // what was in doubt never moves on to another channel by itself
-            (Outcome::Failed, State::Unknown(of)) if is_of_this_round && of == channel => {
-                route.state = State::Failed;
-            }
-            (Outcome::Failed, State::Rendered(of)) if is_of_this_round && of == channel => {
-                route.tried |= 1 << channel.index();
+            if !in_doubt {
                 let statement = self.statement(key, &route, scope)?;
                 return self.advance(key, &mut route, &statement, delivery.reason.clone(), scope);
             }
-            _ => {
-                self.counts.stale += 1;
-                return Ok(());
-            }
+            route.state = State::Failed;
         }
         route.store(scope.table, key, &mut self.packer);
         Ok(())

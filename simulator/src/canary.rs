@@ -63,8 +63,8 @@ canaries! {
     EitherProvider = "either-provider",
     /// A receipt is answered before it is written, and then is not.
     ReceiptNotWritten = "receipt-not-written",
-    /// A receipt is taken for one of the bill's last call on its channel, of whichever round.
-    ReceiptOfAnyRound = "receipt-of-any-round",
+    /// Whoever takes receipts does not read on: calls that came later are none of ours.
+    ReceiptByOldIndex = "receipt-by-old-index",
     /// An answer of a provider goes missing inside the process.
     LosesAnswer = "loses-answer",
 }

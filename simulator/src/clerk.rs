@@ -23,7 +23,8 @@ use crate::webhook::Receipt;
 /// See the module.
 pub struct Clerk {
     deployment: Deployment,
-    index: Mutex<Index>,
+    /// The index, and whether it has read anything.
+    book: Mutex<(Index, bool)>,
     desk: Arc<Desk>,
     scene: Arc<Scene>,
     vitals: Arc<Vitals>,
@@ -34,7 +35,7 @@ impl Clerk {
     #[must_use]
     pub fn new(site: &Site, deployment: Deployment, vitals: &Arc<Vitals>) -> Self {
         Self {
-            index: Mutex::new(Index::new(deployment.clone())),
+            book: Mutex::new((Index::new(deployment.clone()), false)),
             deployment,
             desk: Arc::clone(&site.desk),
             scene: Arc::clone(&site.scene),
@@ -54,15 +55,14 @@ impl Clerk {
             self.vitals.number,
             show(&id)
         ));
-        let key = if scene.is_sabotaged(Canary::ReceiptOfAnyRound) {
-            self.desk.newest_of(id).message_key()
-        } else {
-            id.message_key()
-        };
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index.read_on()?;
-        let found = index.get(key);
-        drop(index);
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let (index, has_read) = &mut *book;
+        if !*has_read || !scene.is_sabotaged(Canary::ReceiptByOldIndex) {
+            index.read_on()?;
+            *has_read = true;
+        }
+        let found = index.get(id.message_key());
+        drop(book);
         let standing = found.map(|call| call.standing);
         match judge(found, id.channel.into(), status) {
             Verdict::Settles(call, outcome) => {

@@ -139,16 +139,6 @@ impl Desk {
         book.lines.is_empty() && book.questions.is_empty()
     }
 
-    /// The last call that was begun for the bill of a call on its channel.
-    #[must_use]
-    pub fn newest_of(&self, id: CallId) -> CallId {
-        let book = self.book();
-        let mut called = book.called.iter().rev().map(|(called, _)| *called);
-        called
-            .find(|called| bill(called) == bill(&id) && called.channel == id.channel)
-            .unwrap_or(id)
-    }
-
     /// Whether a channel has a second provider.
     #[must_use]
     pub fn has_second(&self, channel: Channel) -> bool {

@@ -7,31 +7,15 @@
 //!   topics are made and filled, both sides are compared, the groups' offsets are set, the new
 //!   register says that it is complete, the old one that it has moved. Whatever is killed in
 //!   between is begun again from the old generation, which has not changed.
-//! - Of two at once one fails: what was written is read back and must be all that there is.
+//! - Of two at once one fails: see [`crate::repartition`], which does the copying.
 
-#![allow(
-    clippy::type_complexity,
-    reason = "callbacks over records, each shape used in one place"
-)]
+use anyhow::Result;
 
-mod carry;
-mod checks;
-mod copier;
-mod inventory;
-mod side;
-
-use anyhow::{Result, bail};
-use sealpost_topology::log::Log as _;
-use sealpost_topology::types::Topic;
-
-use self::carry::{Carried, Carrier};
-use self::copier::Copier;
-use self::inventory::Inventory;
-use self::side::Side;
 use super::Scene;
 use crate::config::Backend;
 use crate::generation::{Mark, Marks, Move, Register, register_topic};
 use crate::progress::bar;
+use crate::repartition::{self, Carried, Side, unread_inputs};
 use crate::usage_error::UsageError;
 
 /// `repartition …`
@@ -180,12 +164,14 @@ fn begin(scene: &Scene, register: &Register, mark: &Mark) -> Result<()> {
         ));
     }
     drop(new);
-    checks::nobody_works(&old)?;
-    checks::everything_read(&old)?;
-    checks::common(&old)?;
+    repartition::nobody_works(&old)?;
+    repartition::everything_read(&old)?;
+    repartition::common(&old)?;
     register.moved_to(Some(mark))?;
     // whoever came in between has done so before the mark: looked for once more
-    if let Err(error) = checks::nobody_works(&old).and_then(|()| checks::everything_read(&old)) {
+    if let Err(error) =
+        repartition::nobody_works(&old).and_then(|()| repartition::everything_read(&old))
+    {
         register.moved_to(None)?;
         return Err(error);
     }
@@ -217,36 +203,13 @@ fn make(scene: &Scene, register: &Register, mark: &Mark) -> Result<()> {
         partitions: old.partitions(),
         state,
     };
-    checks::nobody_works(&old)?;
-    let common = checks::common(&old)?;
+    repartition::nobody_works(&old)?;
+    let common = repartition::common(&old)?;
     new_register.made_from(&made_from(Move::Begun))?;
     let new = Side::open(config, &mark.prefix, mark.partitions)?;
     new_register.delete(&new.all_topics())?;
-    new.log
-        .create(&new.pipeline.topic_specs())
-        .map_err(crate::kafka::blame)?;
-
-    let steps = u64::from(2 * old.partitions() + new.partitions());
-    let progress = bar("carry", steps);
-    let done = || progress.inc(1);
-    let (begins, carried) = Carrier::new(&old, &new).carry(&common, &done)?;
-    compare(&Inventory::of(&old, &done)?, &Inventory::of(&new, &done)?)?;
-    if checks::common(&new)? != common {
-        bail!(
-            "what all partitions hold alike differs between the generations: this is a bug; `sealpost repartition --abandon` takes it back"
-        );
-    }
-    // nothing but the inputs from outside may have grown meanwhile
-    checks::nobody_works(&old)?;
-    let control = &old.topics().control;
-    if old.unread(&old.pipeline.settle.group, control)? > 0 {
-        bail!(
-            "a command was written to {control} meanwhile: `sealpost repartition --abandon`, let a run take it up, then begin again"
-        );
-    }
-    for (group, progress) in &begins {
-        new.log.set_committed(group, progress)?;
-    }
+    let progress = bar("carry", repartition::steps(&old, &new));
+    let carried = repartition::fill(&old, &new, &common, &|| progress.inc(1))?;
     progress.finish_and_clear();
     new_register.made_from(&made_from(Move::Done))?;
     register.moved_to(Some(&Mark {
@@ -254,28 +217,6 @@ fn make(scene: &Scene, register: &Register, mark: &Mark) -> Result<()> {
         ..mark.clone()
     }))?;
     told(scene, &old, mark, Some(&carried))
-}
-
-/// That both sides hold the same.
-fn compare(old: &Inventory, new: &Inventory) -> Result<()> {
-    let differs = [
-        ("subscribers", old.subscribers != new.subscribers),
-        ("statements", old.statements != new.statements),
-        ("the statements' total", old.total_won != new.total_won),
-        ("send states", old.send_states != new.send_states),
-        ("send states by state", old.states != new.states),
-        ("accounts", old.accounts != new.accounts),
-        ("routes", old.routes != new.routes),
-    ];
-    match differs.into_iter().find(|(_, differs)| *differs) {
-        None => Ok(()),
-        Some(("subscribers", _)) => bail!(
-            "the subscribers of the two generations differ: stop the producers of the old topics, then `sealpost repartition --resume`"
-        ),
-        Some((what, _)) => bail!(
-            "{what} of the two generations differ, and the new one is not used: `sealpost repartition --resume` makes it anew, `--abandon` takes it back"
-        ),
-    }
 }
 
 /// Says what to do now.
@@ -312,49 +253,15 @@ fn told(scene: &Scene, old: &Side, mark: &Mark, carried: Option<&Carried>) -> Re
     scene.answer(&json, &text)
 }
 
-fn inputs(side: &Side) -> [&Topic; 2] {
-    [&side.topics().subscribers, &side.topics().usage]
-}
-
-/// Records that came to the input topics after settle had read them for the last time.
-fn unread_inputs(side: &Side) -> Result<u64> {
-    inputs(side)
-        .into_iter()
-        .map(|topic| side.unread(&side.pipeline.settle.group, topic))
-        .sum()
-}
-
 /// Carries over what came to the old input topics since.
-///
-/// Killed between copy and mark, it copies again: an event counts once for its user, and a row
-/// replaces itself.
 fn stragglers(scene: &Scene, old: &Side, new: &Side) -> Result<()> {
     let register = Register::open(&scene.config, &old.prefix)?;
-    let mut count: u64 = 0;
-    if !register.there(&[old.topics().usage.clone()])?.is_empty() {
-        let group = &old.pipeline.settle.group;
-        for (from, to) in inputs(old).into_iter().zip(inputs(new)) {
-            for shard in old.shards() {
-                let begin = old.committed(group, from, shard)?;
-                let mut copier = Copier::new(new, to, &[]);
-                let mut end = begin;
-                old.each(from, shard, begin, &mut |offset, key, value| {
-                    count += 1;
-                    end = offset.next();
-                    copier.put(0, key, value)
-                })?;
-                copier.close()?;
-                if end > begin {
-                    let progress = sealpost_topology::log::Progress {
-                        topic: from.clone(),
-                        shard,
-                        offset: end,
-                    };
-                    old.log.set_committed(group, &[progress])?;
-                }
-            }
-        }
-    }
+    let is_there = !register.there(&[old.topics().usage.clone()])?.is_empty();
+    let count = if is_there {
+        repartition::stragglers(old, new)?
+    } else {
+        0
+    };
     let text = if count == 0 {
         format!(
             "nothing came to {}usage and {}subscribers since",

@@ -290,3 +290,40 @@ fn a_retry_is_held_too() {
     bench.release(Some(Sms));
     assert_eq!(bench.sent(), [(1, 0, Email), (1, 1, Sms)]);
 }
+
+/// A bill that came back once, went again, and whose return a replay reads once more.
+fn read_again(change: impl FnOnce(&mut Bench)) -> Bench {
+    let mut bench = Bench::new(&[Email, Sms]);
+    bench.bill(1);
+    bench.hold(None);
+    bench.give_back(1, 0, Email);
+    bench.release(None);
+    assert_eq!(bench.sent(), [(1, 0, Email), (1, 0, Email)]);
+    change(&mut bench);
+    bench.give_back(1, 0, Email);
+    bench
+}
+
+#[test]
+fn a_return_that_is_read_once_more_does_not_lose_sight_of_what_was_begun_since() {
+    let mut bench = read_again(|bench| bench.set(&[Sms, Kakao], Apply::Unsent));
+    // send drops this, since the call of the other is open
+    assert_eq!(bench.sent()[2..], [(1, 0, Sms)]);
+    bench.deliver(1, 0, Email, Outcome::Failed);
+    assert_eq!(bench.sent()[3..], [(1, 0, Sms)]);
+    bench.deliver(1, 0, Sms, Outcome::Failed);
+    assert_eq!(bench.sent()[4..], [(1, 0, Kakao)]);
+}
+
+#[test]
+fn what_was_begun_since_is_in_doubt_however_the_route_stood() {
+    let mut bench = read_again(|bench| bench.hold(None));
+    assert_eq!(bench.standings().last(), Some(&(1, 0, Standing::Held)));
+    bench.deliver(1, 0, Email, Outcome::Unknown);
+    bench.release(None);
+    assert_eq!(bench.sent().len(), 2, "nothing goes while it is in doubt");
+    bench.deliver(1, 0, Email, Outcome::Sent);
+    bench.retry(1);
+    bench.advance();
+    assert_eq!(bench.sent().len(), 2);
+}

@@ -7,7 +7,7 @@
 
 use anyhow::{Result, bail};
 use sealpost_topology::batch::Batch;
-use sealpost_topology::log::{Durability, Log as _, Write};
+use sealpost_topology::log::{Durability, Write};
 use sealpost_topology::types::{Offset, Shard, Topic};
 
 use super::side::{Side, digest};

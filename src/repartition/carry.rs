@@ -25,19 +25,19 @@ use crate::deployment::readable;
 
 /// What was carried over besides state.
 #[derive(Debug, Default, Clone, PartialEq, Eq, serde::Serialize)]
-pub(super) struct Carried {
+pub struct Carried {
     /// Messages on their way that are not finished.
-    pub(super) dispatches: u64,
+    pub dispatches: u64,
     /// Outcomes that came late and are not read yet.
-    pub(super) receipts: u64,
+    pub receipts: u64,
     /// Usage that may still be refused when its period closes.
-    pub(super) usage: u64,
+    pub usage: u64,
     /// Records of `dead-letters`.
-    pub(super) dead_letters: u64,
+    pub dead_letters: u64,
     /// Dead letters whose original is only in the old topics.
-    pub(super) originals_left: u64,
+    pub originals_left: u64,
     /// Commands.
-    pub(super) commands: u64,
+    pub commands: u64,
 }
 
 pub(super) struct Carrier<'a> {

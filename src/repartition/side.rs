@@ -4,9 +4,10 @@
 //! bytes a key. The records themselves are streamed, as often as they are needed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::Result;
-use sealpost_topology::log::{KafkaLog, Log as _};
+use sealpost_topology::log::Log;
 use sealpost_topology::partitioner::shard_of;
 use sealpost_topology::types::{Offset, Shard, Topic};
 
@@ -18,10 +19,12 @@ use crate::registry::ValueCodec;
 use crate::topics::Topics;
 
 /// See the module.
-pub(super) struct Side {
-    pub(super) prefix: String,
-    pub(super) log: KafkaLog,
-    pub(super) pipeline: Pipeline,
+pub struct Side {
+    /// What the names of its topics begin with.
+    pub prefix: String,
+    pub(super) log: Arc<dyn Log>,
+    /// The graph over its topics.
+    pub pipeline: Pipeline,
     /// How values of the contract's topics are encoded and decoded.
     pub(super) values: ValueCodec,
 }
@@ -30,8 +33,22 @@ pub(super) struct Side {
 pub(super) struct Last(HashMap<u128, Offset>);
 
 impl Side {
-    /// Reaches a generation, whose topics need not be there.
-    pub(super) fn open(config: &Config, prefix: &str, partitions: u32) -> Result<Self> {
+    /// A generation on a log that somebody else keeps open.
+    #[must_use]
+    pub fn over(log: Arc<dyn Log>, prefix: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            log,
+            values: ValueCodec::single_object(),
+            pipeline: Pipeline::new(Topics::new(prefix)),
+        }
+    }
+
+    /// Reaches a generation on Kafka, whose topics need not be there.
+    ///
+    /// # Errors
+    /// When the brokers or the registry do not answer, or refuse.
+    pub fn open(config: &Config, prefix: &str, partitions: u32) -> Result<Self> {
         let mut config = config.clone();
         config.log.topic_prefix = prefix.to_owned();
         config.log.partitions = partitions;
@@ -46,24 +63,29 @@ impl Side {
         let topics = Topics::new(prefix);
         Ok(Self {
             prefix: prefix.to_owned(),
-            log: kafka::open_alone(&config)?,
+            log: Arc::new(kafka::open_alone(&config)?),
             values: ValueCodec::open(config.schema_registry.as_ref(), &topics)
                 .map_err(registry_error)?,
             pipeline: Pipeline::new(topics),
         })
     }
 
-    pub(super) const fn topics(&self) -> &Topics {
+    /// Its topics.
+    #[must_use]
+    pub const fn topics(&self) -> &Topics {
         &self.pipeline.topics
     }
 
     /// Every topic but the register.
-    pub(super) fn all_topics(&self) -> Vec<Topic> {
+    #[must_use]
+    pub fn all_topics(&self) -> Vec<Topic> {
         let specs = self.pipeline.topic_specs();
         specs.into_iter().map(|spec| spec.topic).collect()
     }
 
-    pub(super) fn partitions(&self) -> u32 {
+    /// How many partitions each of them has.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
         self.log.partitions()
     }
 

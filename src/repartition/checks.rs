@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use sealpost_operators::carry::Owner;
 use sealpost_operators::{route, settle};
-use sealpost_topology::log::{Log as _, LogError, Progress};
+use sealpost_topology::log::{LogError, Progress};
 use sealpost_topology::types::{Offset, Topic};
 
 use super::side::Side;
@@ -14,7 +14,7 @@ use crate::usage_error::UsageError;
 
 /// What every shard holds alike.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Common {
+pub struct Common {
     pub(super) accounts: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) routes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -24,7 +24,10 @@ fn refuse<T>(line: String) -> Result<T> {
 }
 
 /// That no stage runs.
-pub(super) fn nobody_works(side: &Side) -> Result<()> {
+///
+/// # Errors
+/// When one does, or the log failed.
+pub fn nobody_works(side: &Side) -> Result<()> {
     for stage in [
         &side.pipeline.settle,
         &side.pipeline.render,
@@ -56,7 +59,10 @@ pub(super) fn nobody_works(side: &Side) -> Result<()> {
 }
 
 /// That settle and render have read everything.
-pub(super) fn everything_read(side: &Side) -> Result<()> {
+///
+/// # Errors
+/// When they have not, or the log failed.
+pub fn everything_read(side: &Side) -> Result<()> {
     for stage in [&side.pipeline.settle, &side.pipeline.render] {
         for input in &stage.inputs {
             let unread = side.unread(&stage.group, &input.topic)?;
@@ -72,7 +78,10 @@ pub(super) fn everything_read(side: &Side) -> Result<()> {
 }
 
 /// What every shard holds alike, and that no close and no retry is half-way.
-pub(super) fn common(side: &Side) -> Result<Common> {
+///
+/// # Errors
+/// When something is half-way, the partitions do not agree, or the log failed.
+pub fn common(side: &Side) -> Result<Common> {
     let topics = side.topics();
     Ok(Common {
         accounts: common_of(side, &topics.settle_accounts, &|key, _| {
