@@ -90,6 +90,8 @@ faults! {
     Suppress = "suppress",
     /// The provider says later what became of its messages.
     Receipts = "receipts",
+    /// The deployment is carried over to another number of partitions.
+    Repartition = "repartition",
 }
 
 impl std::str::FromStr for Fault {
