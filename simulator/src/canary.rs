@@ -65,6 +65,8 @@ canaries! {
     ReceiptNotWritten = "receipt-not-written",
     /// Whoever takes receipts does not read on: calls that came later are none of ours.
     ReceiptByOldIndex = "receipt-by-old-index",
+    /// A move to another number of partitions leaves unfinished messages behind.
+    MoveForgetsUnfinished = "move-forgets-unfinished",
     /// An answer of a provider goes missing inside the process.
     LosesAnswer = "loses-answer",
 }

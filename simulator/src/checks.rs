@@ -3,16 +3,17 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use sealpost::books::{Books, dead_letters};
 use sealpost::receipts::Status;
 use sealpost::suppressions;
 use sealpost_schemas::record::{Outcome, Rank, SendState, State, Statement};
 use sealpost_schemas::{Kind, Period, Timestamp, UserId, codec};
-use sealpost_topology::log::Log as _;
-use sealpost_topology::types::Offset;
+use sealpost_topology::batch::RecordBatch;
+use sealpost_topology::log::{Log as _, MemoryLog};
+use sealpost_topology::types::{Offset, Shard, Topic};
 
-use crate::expect::Expected;
+use crate::expect::{Expected, Place};
 use crate::marks::Mark;
 use crate::provider::show;
 use crate::upstream::personal_in;
@@ -101,24 +102,75 @@ impl World {
     /// Nothing is dropped silently, and nothing is refused that should count.
     fn check_refused(&self, expected: &Expected) -> Result<()> {
         let scene = &self.site.scene;
-        let usage = self.site.pipeline.topics.usage.name();
+        let generations: Vec<(&Topic, &MemoryLog)> = self
+            .left
+            .iter()
+            .map(|left| (&left.usage, &left.log))
+            .chain([(&self.site.pipeline.topics.usage, &self.site.log)])
+            .collect();
         let mut refused = BTreeSet::new();
         for letter in dead_letters(&self.operator.deployment)? {
-            if letter.source == usage && !expected.open_to_chance.contains(&letter.user_id) {
+            let generation = generations
+                .iter()
+                .position(|(usage, _)| usage.name() == letter.source);
+            if let Some(generation) = generation
+                && !expected.open_to_chance.contains(&letter.user_id)
+            {
                 refused.insert((
+                    generation,
                     usize::try_from(letter.partition)?,
                     letter.position.cast_unsigned(),
                 ));
             }
         }
-        for (shard, offset) in expected.refused.symmetric_difference(&refused) {
-            let which = if refused.contains(&(*shard, *offset)) {
+        if generations.len() > 1 {
+            return self.check_refused_values(&expected.refused, &refused, &generations);
+        }
+        for place in expected.refused.symmetric_difference(&refused) {
+            let which = if refused.contains(place) {
                 "was refused and should count"
             } else {
                 "should be refused and was not"
             };
+            let (_, shard, offset) = place;
             scene.violate(format_args!(
                 "refusals: usage at offset {offset} of shard {shard} {which}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The same where records were carried over to other places: by what they hold.
+    fn check_refused_values(
+        &self,
+        due: &BTreeSet<Place>,
+        refused: &BTreeSet<Place>,
+        generations: &[(&Topic, &MemoryLog)],
+    ) -> Result<()> {
+        let mut values: BTreeMap<Vec<u8>, (i64, Place)> = BTreeMap::new();
+        let places = due.iter().map(|place| (1, place));
+        for (count, place) in places.chain(refused.iter().map(|place| (-1, place))) {
+            let (generation, shard, offset) = *place;
+            let Some((topic, log)) = generations.get(generation) else {
+                continue;
+            };
+            let at = Offset(offset);
+            let batch = log.read(topic, Shard(u32::try_from(shard)?), at)?;
+            let mut records = batch.iter().flat_map(RecordBatch::iter);
+            let value = records
+                .find(|record| record.offset == at)
+                .and_then(|record| record.value);
+            let value = value.context("a record of usage is gone")?.to_vec();
+            values.entry(value).or_insert((0, *place)).0 += count;
+        }
+        for (count, (generation, shard, offset)) in values.into_values() {
+            let which = match count {
+                0 => continue,
+                1.. => "should be refused and was not",
+                _ => "was refused and should count",
+            };
+            self.site.scene.violate(format_args!(
+                "refusals: usage at offset {offset} of shard {shard} of generation {generation} {which}"
             ));
         }
         Ok(())
@@ -296,7 +348,7 @@ impl World {
     }
 
     /// What is on the log and in the ledger is part of what must be the same again.
-    fn seal_trace(&self) -> Result<()> {
+    pub(crate) fn seal_trace(&self) -> Result<()> {
         let trace = &self.site.scene.trace;
         for spec in self.site.pipeline.topic_specs() {
             for shard in self.operator.deployment.shards() {

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealpost::stages::user_key;
 use sealpost_schemas::record::UsageKind;
 use sealpost_schemas::{Period, UserId};
+use sealpost_topology::partitioner::shard_of;
 
 use crate::marks::Mark;
 use crate::scene::Scene;
@@ -24,9 +26,9 @@ pub struct Closed {
     pub rows_end: Vec<u64>,
 }
 
-/// Everything that was written into the pipeline, by shard, with its offsets.
-#[derive(Debug, Default)]
-pub struct Written {
+/// Everything that was written into one generation of topics, by shard, with its offsets.
+#[derive(Debug)]
+pub struct Generation {
     /// `usage`.
     pub usage: Vec<Vec<(u64, UserId, Content)>>,
     /// `subscribers`.
@@ -35,6 +37,27 @@ pub struct Written {
     pub closes: Vec<Closed>,
 }
 
+impl Generation {
+    fn new(shards: usize) -> Self {
+        Self {
+            usage: vec![Vec::new(); shards],
+            rows: vec![Vec::new(); shards],
+            closes: Vec::new(),
+        }
+    }
+}
+
+/// Everything that was written into the pipeline: a generation is read to its end before the next
+/// one begins.
+#[derive(Debug)]
+pub struct Written {
+    /// The generations, the one in use last.
+    pub generations: Vec<Generation>,
+}
+
+/// Where a record lies: generation, shard, offset.
+pub type Place = (usize, usize, u64);
+
 /// A statement that must be there.
 #[derive(Debug, Clone)]
 pub struct Due {
@@ -42,8 +65,6 @@ pub struct Due {
     pub total: Option<i128>,
     /// Who they were at the cut.
     pub plain: Plain,
-    /// Where.
-    pub shard: usize,
 }
 
 /// What must come out.
@@ -51,9 +72,9 @@ pub struct Due {
 pub struct Expected {
     /// Every statement.
     pub statements: BTreeMap<(UserId, Period), Due>,
-    /// Records of `usage` that must be refused, by shard and offset; of users whose outcome does
-    /// not depend on timing.
-    pub refused: BTreeSet<(usize, u64)>,
+    /// Records of `usage` that must be refused, by where they were first written; of users whose
+    /// outcome does not depend on timing.
+    pub refused: BTreeSet<Place>,
     /// Users whose late usage met the row that decides on it.
     pub open_to_chance: BTreeSet<UserId>,
 }
@@ -70,7 +91,7 @@ struct Settled {
 struct Open {
     data: i128,
     content: i128,
-    events: Vec<(u64, String)>,
+    events: Vec<(Place, String)>,
 }
 
 #[derive(Default)]
@@ -81,14 +102,14 @@ struct Person {
     settled: BTreeMap<Period, Settled>,
     late: BTreeSet<Period>,
     credit: i128,
-    refused: BTreeSet<u64>,
+    refused: BTreeSet<Place>,
     open_to_chance: bool,
 }
 
 impl Person {
     fn uses(
         &mut self,
-        offset: u64,
+        place: Place,
         usage: &sealpost_schemas::record::Usage,
         month: Period,
         is_closed: bool,
@@ -99,7 +120,7 @@ impl Person {
                 scene.reach(Mark::Duplicate);
             } else {
                 scene.reach(Mark::Conflict);
-                self.refused.insert(offset);
+                self.refused.insert(place);
             }
             return;
         }
@@ -118,7 +139,7 @@ impl Person {
             let open = self.open.entry(month).or_default();
             open.data += data;
             open.content += content;
-            open.events.push((offset, usage.event_id.clone()));
+            open.events.push((place, usage.event_id.clone()));
         }
         self.seen.insert(usage.event_id.clone(), usage.clone());
     }
@@ -129,13 +150,13 @@ impl Person {
             return None;
         }
         let Some(row) = self.row.clone().filter(|row| row.active) else {
-            for (offset, event) in self.open.remove(&period).unwrap_or_default().events {
+            for (place, event) in self.open.remove(&period).unwrap_or_default().events {
                 scene.reach(if self.row.is_some() {
                     Mark::Withdrawn
                 } else {
                     Mark::UnknownSubscriber
                 });
-                self.refused.insert(offset);
+                self.refused.insert(place);
                 self.seen.remove(&event);
             }
             return None;
@@ -178,38 +199,75 @@ impl Person {
 /// Which month an event is in.
 pub type MonthOf<'a> = &'a dyn Fn(sealpost_schemas::Timestamp) -> Option<Period>;
 
+/// What the rules have come to so far.
+#[derive(Default)]
+struct Reckoning {
+    people: BTreeMap<UserId, Person>,
+    closed: BTreeSet<Period>,
+    statements: BTreeMap<(UserId, Period), Due>,
+}
+
 impl Written {
     /// An empty one.
     #[must_use]
     pub fn new(shards: usize) -> Self {
         Self {
-            usage: vec![Vec::new(); shards],
-            rows: vec![Vec::new(); shards],
-            closes: Vec::new(),
+            generations: vec![Generation::new(shards)],
         }
+    }
+
+    /// From now on another number of shards is in use.
+    pub fn moves_to(&mut self, shards: usize) {
+        self.generations.push(Generation::new(shards));
+    }
+
+    /// The generation in use.
+    pub fn now(&mut self) -> Option<&mut Generation> {
+        self.generations.last_mut()
     }
 
     /// Applies the rules.
     #[must_use]
     pub fn expected(&self, month_of: MonthOf<'_>, scene: &Scene) -> Expected {
-        let mut expected = Expected::default();
-        for (shard, (usage, rows)) in self.usage.iter().zip(&self.rows).enumerate() {
-            self.shard(shard, usage, rows, month_of, scene, &mut expected);
+        let mut so_far = Reckoning::default();
+        for (number, generation) in self.generations.iter().enumerate() {
+            for shard in 0..generation.usage.len() {
+                generation.shard((number, shard), month_of, scene, &mut so_far);
+            }
+            let closes = generation.closes.iter();
+            so_far.closed.extend(closes.map(|close| close.period));
+        }
+        let mut expected = Expected {
+            statements: so_far.statements,
+            ..Expected::default()
+        };
+        for (user, person) in so_far.people {
+            if person.open_to_chance {
+                expected.open_to_chance.insert(user);
+            } else {
+                expected.refused.extend(person.refused);
+            }
         }
         expected
     }
+}
 
+impl Generation {
     fn shard(
         &self,
-        shard: usize,
-        usage: &[(u64, UserId, Content)],
-        rows: &[(u64, Row)],
+        (generation, shard): (usize, usize),
         month_of: MonthOf<'_>,
         scene: &Scene,
-        expected: &mut Expected,
+        so_far: &mut Reckoning,
     ) {
-        let mut people: BTreeMap<UserId, Person> = BTreeMap::new();
-        let mut closed: BTreeSet<Period> = BTreeSet::new();
+        let (Some(usage), Some(rows)) = (self.usage.get(shard), self.rows.get(shard)) else {
+            return;
+        };
+        let partitions = u32::try_from(self.usage.len()).unwrap_or(u32::MAX);
+        let Reckoning {
+            people, statements, ..
+        } = so_far;
+        let mut closed = so_far.closed.clone();
         let (mut usage, mut rows) = (usage.iter().peekable(), rows.iter().peekable());
         let end_of = |ends: &[u64]| ends.get(shard).copied().unwrap_or_default();
         let cuts = self
@@ -230,6 +288,7 @@ impl Written {
             while let Some((offset, user, content)) =
                 usage.next_if(|(offset, ..)| *offset < usage_end)
             {
+                let place = (generation, shard, *offset);
                 match content {
                     Content::Usage(usage) => {
                         let Some(month) = month_of(usage.occurred_at) else {
@@ -237,38 +296,27 @@ impl Written {
                         };
                         let is_closed = closed.contains(&month);
                         let person = people.entry(*user).or_default();
-                        person.uses(*offset, usage, month, is_closed, scene);
+                        person.uses(place, usage, month, is_closed, scene);
                     }
                     Content::Junk => {
                         scene.reach(Mark::BadInput);
-                        people.entry(*user).or_default().refused.insert(*offset);
+                        people.entry(*user).or_default().refused.insert(place);
                     }
                     Content::Row(_) => {}
                 }
             }
             let Some(close) = close else { break };
             closed.insert(close.period);
-            for (user, person) in &mut people {
+            for (user, person) in people.iter_mut() {
+                let key = user_key(*user);
+                if shard_of(key.as_bytes(), partitions).0 as usize != shard {
+                    continue;
+                }
                 let Some((total, plain)) = person.settle(close.period, close.edition, scene) else {
                     continue;
                 };
                 let total = (!person.open_to_chance).then_some(total);
-                let due = Due {
-                    total,
-                    plain,
-                    shard,
-                };
-                expected.statements.insert((*user, close.period), due);
-            }
-        }
-        for (user, person) in people {
-            if person.open_to_chance {
-                expected.open_to_chance.insert(user);
-            } else {
-                let refused = person.refused.into_iter();
-                expected
-                    .refused
-                    .extend(refused.map(|offset| (shard, offset)));
+                statements.insert((*user, close.period), Due { total, plain });
             }
         }
     }

@@ -119,6 +119,14 @@ marks! {
     PolicySet = "the policy was changed",
     /// Stages read everything again.
     Replayed = "a stage was replayed",
+    /// The deployment was carried over to another number of partitions.
+    Repartitioned = "moved to another number of partitions",
+    /// Messages were on their way meanwhile.
+    CarriedUnfinished = "moved with unfinished messages",
+    /// It died half-way.
+    MoveInterrupted = "a move died half-way",
+    /// There was always something left to read.
+    MovePutOff = "a move was put off",
     /// A key was rotated.
     Rotated = "a key was rotated",
     /// The log was compacted.

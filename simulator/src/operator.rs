@@ -60,6 +60,11 @@ impl Operator {
         }
     }
 
+    /// The deployment has moved to another log.
+    pub fn moves_to(&mut self, log: MemoryLog, deployment: Deployment) {
+        (self.log, self.deployment) = (log, deployment);
+    }
+
     /// Writes a command to every partition of `control`.
     ///
     /// # Errors

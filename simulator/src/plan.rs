@@ -92,6 +92,8 @@ faults! {
     Receipts = "receipts",
     /// Operators send follow-ups.
     Correct = "correct",
+    /// The deployment is carried over to another number of partitions.
+    Repartition = "repartition",
 }
 
 impl std::str::FromStr for Fault {

@@ -196,6 +196,12 @@ impl Process {
         self.workers.len()
     }
 
+    /// Whether a worker is one of send.
+    #[must_use]
+    pub fn sends(&self, place: usize) -> bool {
+        matches!(self.workers.get(place), Some(Seated::Send(_)))
+    }
+
     /// One step of one worker. Returns whether it has more to do.
     pub fn step(&mut self, place: usize, scene: &Scene) -> bool {
         let process = self.vitals.number;

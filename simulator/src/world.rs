@@ -3,6 +3,8 @@
 //! First a storm in which anything may happen at any moment, then calm weather until nothing is
 //! left to do, then the checks.
 
+mod moves;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -114,9 +116,14 @@ pub struct World {
     /// What is not written yet.
     to_close: Vec<Period>,
     users: Vec<UserId>,
+    /// Generations of topics that were left.
+    pub(crate) left: Vec<moves::Left>,
+    /// Nobody starts meanwhile.
+    moving: bool,
     draw: Draw,
     faults: Draw,
     keys: Draw,
+    moves: Draw,
 }
 
 impl World {
@@ -171,9 +178,12 @@ impl World {
             slots: Vec::new(),
             to_close,
             users,
+            left: Vec::new(),
+            moving: false,
             draw: Draw::of(seed, "schedule"),
             faults: Draw::of(seed, "faults"),
             keys,
+            moves: Draw::of(seed, "moves"),
             site,
         };
         world.set_back(&[0, 1, 2])?;
@@ -216,6 +226,7 @@ impl World {
         }
         self.suppression()?;
         self.correction()?;
+        self.repartition()?;
         self.look_after()
     }
 
@@ -352,7 +363,7 @@ impl World {
             return Ok(());
         };
         slot.starts = false;
-        if slot.process.is_some() {
+        if slot.process.is_some() || self.moving {
             return Ok(());
         }
         let skew_us = if scene.has(Fault::ClockSkew) {
@@ -618,7 +629,7 @@ impl World {
         let topics = self.site.pipeline.topics.clone();
         for record in records {
             let key = user_key(record.user);
-            let shard = shard_of(key.as_bytes(), self.site.scene.plan.partitions);
+            let shard = shard_of(key.as_bytes(), self.site.log.partitions());
             let topic = match record.content {
                 Content::Row(_) => &topics.subscribers,
                 Content::Usage(_) | Content::Junk => &topics.usage,
@@ -642,12 +653,14 @@ impl World {
                     if let Some(ring) = self.rings.first() {
                         self.lists.know(ring, &row);
                     }
-                    if let Some(rows) = self.written.rows.get_mut(place) {
+                    let written = self.written.now();
+                    if let Some(rows) = written.and_then(|now| now.rows.get_mut(place)) {
                         rows.push((offset, *row));
                     }
                 }
                 content => {
-                    if let Some(usage) = self.written.usage.get_mut(place) {
+                    let written = self.written.now();
+                    if let Some(usage) = written.and_then(|now| now.usage.get_mut(place)) {
                         usage.push((offset, record.user, content));
                     }
                 }
@@ -662,7 +675,9 @@ impl World {
         }
         self.to_close.retain(|waiting| *waiting != period);
         let closed = self.operator.close(period)?;
-        self.written.closes.push(closed);
+        if let Some(now) = self.written.now() {
+            now.closes.push(closed);
+        }
         Ok(())
     }
 
