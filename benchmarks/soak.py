@@ -171,6 +171,9 @@ class Soak:
         row = {"kind": kind, "at_s": round(time.monotonic() - self.began, 1), **fields}
         with self.lock:
             self.rows.append(row)
+            # as it comes: what is known by then outlives whatever ends the soak
+            with (self.folder / "soak.ndjson").open("a") as told:
+                told.write(json.dumps(row) + "\n")
         if kind != "sample":
             print(json.dumps(row), file=sys.stderr, flush=True)
 
@@ -380,7 +383,7 @@ class Soak:
         self.note("result", **result)
         out = pathlib.Path(self.options.out)
         out.mkdir(parents=True, exist_ok=True)
-        (out / "soak.ndjson").write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        shutil.copy(self.folder / "soak.ndjson", out)
         print(json.dumps(result))
         plotted = subprocess.run(
             [sys.executable, str(ROOT / "benchmarks/plot.py"), str(out), "soak"],
