@@ -10,7 +10,7 @@ use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Action, Command};
 use sealpost_schemas::{Timestamp, UserId};
 use sealpost_topology::batch::Batch;
-use sealpost_topology::log::{Durability, Log, Progress, Write};
+use sealpost_topology::log::{Durability, Log, LogError, Progress, Write};
 use sealpost_topology::partitioner::shard_of;
 use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
@@ -89,6 +89,11 @@ impl Deployment {
                 };
                 let log = kafka::open(&config, data_dir, seat.as_ref())?;
                 generation::check(&config, &log)?;
+                let of = config.clone();
+                log.admit_by(Box::new(move |log| {
+                    generation::check(&of, log)
+                        .map_err(|error| LogError::Refused(format!("{error:#}")))
+                }));
                 (Arc::new(log) as Arc<dyn Log>, Opening::Kafka(seat))
             }
         };

@@ -45,6 +45,14 @@ impl Deployment {
         self
     }
 
+    /// With other channels.
+    pub(crate) fn with(mut self, more: &str) -> Self {
+        more.clone_into(&mut self.more);
+        let (prefix, partitions) = (self.prefix.clone(), 2);
+        self.configure(&prefix, partitions);
+        self
+    }
+
     /// Is configured for other topics from here on.
     pub(crate) fn configure(&mut self, prefix: &str, partitions: u32) {
         prefix.clone_into(&mut self.prefix);

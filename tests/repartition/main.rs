@@ -18,6 +18,7 @@ mod site;
 mod world;
 
 mod deployment;
+mod frozen;
 mod held;
 mod interrupted;
 mod moves;

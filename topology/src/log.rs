@@ -39,7 +39,9 @@ mod storage;
 use std::time::Duration;
 
 pub use embedded::EmbeddedLog;
-pub use kafka::{GroupProtocol, KafkaLog, KafkaSettings, Membership, TopicCreation, TopicState};
+pub use kafka::{
+    Admission, GroupProtocol, KafkaLog, KafkaSettings, Membership, TopicCreation, TopicState,
+};
 pub use local::{ClockMs, LocalLog};
 pub use memory::{Faults, MemoryLog};
 
@@ -216,6 +218,15 @@ pub type SeeRow<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
 pub trait Log: Send + Sync {
     /// Number of partitions of every topic.
     fn partitions(&self) -> u32;
+
+    /// Whether there may still be work on this log. A worker asks whenever shards come to it, so
+    /// that one that stood still for long does not go on with what has moved elsewhere.
+    ///
+    /// # Errors
+    /// [`LogError::Refused`] with what to do instead.
+    fn admit(&self) -> Result<(), LogError> {
+        Ok(())
+    }
 
     /// Creates the topics that are missing and checks those that are there.
     ///

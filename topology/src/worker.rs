@@ -310,6 +310,10 @@ impl<P: Processor> Worker<P> {
                 .store((self.clock)().0, Ordering::SeqCst);
             self.status.restoring.store(true, Ordering::SeqCst);
         }
+        let comes = |change: &Ownership| matches!(change, Ownership::Assigned(_));
+        if ownership.iter().any(comes) {
+            self.log.admit()?;
+        }
         for change in ownership {
             self.own(change)?;
         }

@@ -27,7 +27,7 @@ mod topics;
 mod transactor;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -92,7 +92,12 @@ struct Inner {
     followed: Mutex<BTreeSet<(Topic, Shard)>>,
     /// Seats that members of this process have, by group.
     slots: Mutex<BTreeMap<Group, BTreeSet<u32>>>,
+    /// Says whether there may still be work on these topics.
+    admission: OnceLock<Admission>,
 }
+
+/// What [`Log::admit`] asks.
+pub type Admission = Box<dyn Fn(&KafkaLog) -> Result<(), LogError> + Send + Sync>;
 
 impl KafkaLog {
     /// Reaches the brokers.
@@ -131,7 +136,13 @@ impl KafkaLog {
             mirror,
             followed: Mutex::default(),
             slots: Mutex::default(),
+            admission: OnceLock::new(),
         })))
+    }
+
+    /// What [`Log::admit`] asks from now on; the first one that is given stays.
+    pub fn admit_by(&self, admission: Admission) {
+        let _ = self.0.admission.set(admission);
     }
 
     /// The transactional id of a member's seat.
@@ -483,6 +494,13 @@ impl KafkaLog {
 impl Log for KafkaLog {
     fn partitions(&self) -> u32 {
         self.settings().partitions
+    }
+
+    fn admit(&self) -> Result<(), LogError> {
+        match self.0.admission.get() {
+            Some(admission) => admission(self),
+            None => Ok(()),
+        }
     }
 
     fn create(&self, topics: &[TopicSpec]) -> Result<(), LogError> {
