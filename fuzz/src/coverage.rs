@@ -16,22 +16,6 @@ use sealpost_simulator::draw::Draw;
 /// The setting that names the reader.
 const READER: &str = "SEALPOST_FUZZ_READER";
 
-/// A reader that breaks, so that it is seen whether breaking is seen. Nobody guesses what it breaks
-/// at; whoever goes by coverage comes nearer byte by byte.
-const CANARY: Target = Target {
-    name: "canary",
-    read: |bytes| {
-        let wanted = b"never say that";
-        let near = bytes
-            .iter()
-            .zip(wanted)
-            .take_while(|(one, other)| one == other);
-        let near = near.count();
-        assert!(near < wanted.len(), "the canary sings");
-        near as u64
-    },
-};
-
 /// One change in so many is one of [`mutate`], which knows what readers tend to go wrong at; the
 /// others are libFuzzer's, which knows what code compared the input with.
 const OWN_CHANGES: u64 = 3;
@@ -46,7 +30,6 @@ fn reader() -> &'static Target {
         #[allow(clippy::disallowed_methods, reason = "libFuzzer has the arguments")]
         let name = std::env::var(READER).unwrap_or_default();
         ALL.iter()
-            .chain([&CANARY])
             .find(|target| target.name == name)
             .unwrap_or_else(|| {
                 eprintln!("{READER} names no reader: {name:?}");
