@@ -56,7 +56,10 @@ pub fn campaign(
         if !go_on(&report) {
             break;
         }
-        let plan = Plan::of(seed);
+        let mut plan = Plan::of(seed);
+        if let Some(canary) = canary {
+            canary.provoke(&mut plan);
+        }
         let ended = run(plan.clone(), canary, Show::Nothing)?;
         report.seeds += 1;
         for mark in ended.marks.keys() {

@@ -9,6 +9,8 @@ use sealpost_topology::batch::Record;
 use sealpost_topology::processor::{Context, Demand, InputId, ProcessError, Processor, Work};
 use sealpost_topology::types::{Offset, Shard, TimeMs};
 
+use crate::plan::{Fault, Plan};
+
 macro_rules! canaries {
     ($($(#[$doc:meta])* $canary:ident = $name:literal,)*) => {
         /// A known bug.
@@ -79,6 +81,21 @@ impl std::str::FromStr for Canary {
             .copied()
             .find(|canary| canary.name() == name)
             .ok_or_else(|| format!("there is no canary {name}: see --help"))
+    }
+}
+
+impl Canary {
+    /// What must go wrong, and how long a run must be, for it to show at all: without, hardly one
+    /// run in thousands comes across it.
+    pub fn provoke(self, plan: &mut Plan) {
+        let faults: &[Fault] = match self {
+            Self::ReplaysRefused => &[Fault::Replay, Fault::CloseAgain],
+            Self::StartsLate => &[Fault::Freeze, Fault::Evict],
+            _ => return,
+        };
+        plan.faults.extend(faults);
+        plan.faults.remove(&Fault::Repartition);
+        plan.moments = plan.moments.max(600);
     }
 }
 
