@@ -225,7 +225,10 @@ fn while_both_come_and_go_each_doubt_is_settled_where_it_arose() {
 fn what_belongs_to_the_channel_cannot_be_said_of_its_second_provider() {
     for (more, key) in [
         ("size_max = 5", "size_max"),
-        ("receipts = { secret = \"0123456789abcdef\" }", "receipts"),
+        (
+            "receipts = { secret = \"0123456789abcdef\", tolerance_s = 0 }",
+            "receipts.tolerance_s",
+        ),
         ("fallback = { provider = \"simulated\" }", "fallback"),
         ("breaker_pause_ms = 0", "breaker_pause_ms"),
         ("max_in_flight = 0", "max_in_flight"),
