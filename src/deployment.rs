@@ -91,8 +91,11 @@ impl Deployment {
                 generation::check(&config, &log)?;
                 let of = config.clone();
                 log.admit_by(Box::new(move |log| {
-                    generation::check(&of, log)
-                        .map_err(|error| LogError::Refused(format!("{error:#}")))
+                    generation::check(&of, log).map_err(|error| {
+                        error
+                            .downcast()
+                            .unwrap_or_else(|error| LogError::Refused(format!("{error:#}")))
+                    })
                 }));
                 (Arc::new(log) as Arc<dyn Log>, Opening::Kafka(seat))
             }

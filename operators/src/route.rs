@@ -38,8 +38,8 @@ use std::sync::Arc;
 
 use sealpost_schemas::key_ring::{KeyRing, SealError};
 use sealpost_schemas::record::{
-    Action, Apply, Command, Contacts, Correct, Delivery, Dispatch, Outcome, Policy, Returned,
-    RouteNotice, Standing, Statement,
+    Action, Apply, Command, Contacts, Delivery, Dispatch, Outcome, Policy, Returned, RouteNotice,
+    Standing, Statement,
 };
 use sealpost_schemas::sealed::{Plaintext, Purpose};
 use sealpost_schemas::{
@@ -339,22 +339,6 @@ impl Router {
         Ok(digest)
     }
 
-    fn correct(&mut self, correct: &Correct, scope: &mut Scope<'_>) -> Result<(), OperatorError> {
-        let digest = self.keep_templates(&correct.templates, scope.table)?;
-        let policy = self
-            .policies
-            .new
-            .as_ref()
-            .unwrap_or(&correct.policy)
-            .clone();
-        if self.corrections.add(correct, digest, policy) {
-            let (period, kind) = (correct.period, correct.kind);
-            let running = self.plan_correction(period, kind, scope.table);
-            self.corrections.store(period, kind, running, scope.table);
-        }
-        Ok(())
-    }
-
     /// A statement: its route begins.
     ///
     /// # Errors
@@ -575,70 +559,6 @@ impl Router {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.retries.len() + self.corrections.unfinished()
-    }
-
-    /// Everyone who has received what a correction is about, in the order of the statements.
-    fn plan_correction(&mut self, period: Period, kind: Kind, table: &dyn Table) -> Running {
-        let Some(version) = self.corrections.get(period, kind).map(|it| it.version) else {
-            return Running::No;
-        };
-        let mut received = Vec::new();
-        table.for_each(&mut |key, value| {
-            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
-                && (key.period, key.kind) == (period, Kind::Bill)
-                && has_received(&route, version)
-            {
-                received.push((route.statement, RouteKey { kind, ..key }));
-            }
-        });
-        received.sort_unstable();
-        let routes = received.into_iter().map(|(_, key)| key).collect();
-        self.corrections.plan(period, kind, routes)
-    }
-
-    /// A bill was received: whatever follows this version begins.
-    fn follow_up(
-        &mut self,
-        key: RouteKey,
-        route: &Route,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), OperatorError> {
-        if key.kind != Kind::Bill {
-            return Ok(());
-        }
-        for kind in self.corrections.after(key.period, route.version) {
-            self.begin_correction(RouteKey { kind, ..key }, scope)?;
-        }
-        Ok(())
-    }
-
-    /// The route of a correction begins, unless it is there, if its bill was received.
-    fn begin_correction(
-        &mut self,
-        key: RouteKey,
-        scope: &mut Scope<'_>,
-    ) -> Result<(), OperatorError> {
-        let Some(correction) = self.corrections.get(key.period, key.kind) else {
-            return Ok(());
-        };
-        let bill = RouteKey {
-            kind: Kind::Bill,
-            ..key
-        };
-        let received =
-            Route::load(scope.table, bill)?.filter(|route| has_received(route, correction.version));
-        let Some(bill) = received.filter(|_| scope.table.get(&key.bytes()).is_none()) else {
-            return Ok(());
-        };
-        let mut route = Route {
-            statement: bill.statement,
-            version: Version(0),
-            state: State::Failed,
-            tried: 0,
-            policy: correction.policy.clone(),
-        };
-        let statement = self.statement(key, &route, scope)?;
-        self.advance(key, &mut route, &statement, None, scope)
     }
 
     /// Returns how many routes it will look at.
@@ -948,11 +868,6 @@ impl Router {
         }
         Ok("profile-unreadable")
     }
-}
-
-/// Whether the bill of a route was received in a version.
-fn has_received(bill: &Route, version: Version) -> bool {
-    bill.state == State::Sent && bill.version == version
 }
 
 /// Why a message cannot be rendered, as a word of a fixed list.

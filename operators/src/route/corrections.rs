@@ -13,9 +13,10 @@ use sealpost_schemas::record::{Correct, Policy};
 use sealpost_schemas::{Digest, Kind, Period, Version};
 
 use super::retry::Running;
-use super::state::{RouteKey, policy, put_policy};
+use super::state::{Route, RouteKey, State, policy, put_policy};
+use super::{Router, Scope};
 use crate::pack::{Packer, Unpacker};
-use crate::table::Table;
+use crate::table::{OperatorError, Table};
 
 const CORRECTION: u8 = 1;
 
@@ -146,6 +147,103 @@ impl Corrections {
         put_policy(&mut packer, &correction.policy);
         table.put(&key, packer.bytes());
     }
+}
+
+impl Router {
+    /// A command.
+    pub(super) fn correct(
+        &mut self,
+        correct: &Correct,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let digest = self.keep_templates(&correct.templates, scope.table)?;
+        let policy = self
+            .policies
+            .new
+            .as_ref()
+            .unwrap_or(&correct.policy)
+            .clone();
+        if self.corrections.add(correct, digest, policy) {
+            let (period, kind) = (correct.period, correct.kind);
+            let running = self.plan_correction(period, kind, scope.table);
+            self.corrections.store(period, kind, running, scope.table);
+        }
+        Ok(())
+    }
+
+    /// Everyone who has received what a correction is about, in the order of the statements.
+    pub(super) fn plan_correction(
+        &mut self,
+        period: Period,
+        kind: Kind,
+        table: &dyn Table,
+    ) -> Running {
+        let Some(version) = self.corrections.get(period, kind).map(|it| it.version) else {
+            return Running::No;
+        };
+        let mut received = Vec::new();
+        table.for_each(&mut |key, value| {
+            if let (Some(key), Some(route)) = (RouteKey::read(key), Route::unpack(value))
+                && (key.period, key.kind) == (period, Kind::Bill)
+                && has_received(&route, version)
+            {
+                received.push((route.statement, RouteKey { kind, ..key }));
+            }
+        });
+        received.sort_unstable();
+        let routes = received.into_iter().map(|(_, key)| key).collect();
+        self.corrections.plan(period, kind, routes)
+    }
+
+    /// A bill was received: whatever follows this version begins.
+    pub(super) fn follow_up(
+        &mut self,
+        key: RouteKey,
+        route: &Route,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        if key.kind != Kind::Bill {
+            return Ok(());
+        }
+        for kind in self.corrections.after(key.period, route.version) {
+            self.begin_correction(RouteKey { kind, ..key }, scope)?;
+        }
+        Ok(())
+    }
+
+    /// The route of a correction begins, unless it is there, if its bill was received.
+    pub(super) fn begin_correction(
+        &mut self,
+        key: RouteKey,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), OperatorError> {
+        let Some(correction) = self.corrections.get(key.period, key.kind) else {
+            return Ok(());
+        };
+        let bill = RouteKey {
+            kind: Kind::Bill,
+            ..key
+        };
+        let received =
+            Route::load(scope.table, bill)?.filter(|route| has_received(route, correction.version));
+        let Some(bill) = received.filter(|_| scope.table.get(&key.bytes()).is_none()) else {
+            return Ok(());
+        };
+        let mut route = Route {
+            statement: bill.statement,
+            version: Version(0),
+            state: State::Failed,
+            tried: 0,
+            policy: correction.policy.clone(),
+        };
+        let statement = self.statement(key, &route, scope)?;
+        self.advance(key, &mut route, &statement, None, scope)
+    }
+}
+
+/// Whether the bill of a route was received in a version.
+fn has_received(bill: &Route, version: Version) -> bool {
+    bill.state == State::Sent && bill.version == version
 }
 
 fn read_key(key: &[u8]) -> Option<(Period, Kind)> {
