@@ -10,7 +10,7 @@ use sealpost_schemas::key_ring::KeyRing;
 use sealpost_schemas::record::{Action, Command};
 use sealpost_schemas::{Timestamp, UserId};
 use sealpost_topology::batch::Batch;
-use sealpost_topology::log::{Durability, Log, LogError, Progress, Write};
+use sealpost_topology::log::{Durability, KafkaLog, Log, LogError, Progress, Write};
 use sealpost_topology::partitioner::shard_of;
 use sealpost_topology::types::{Offset, Shard, TimeMs, Topic};
 use zeroize::Zeroizing;
@@ -51,7 +51,7 @@ enum Opening {
     /// Whoever handed it in does.
     Elsewhere,
     /// The brokers are; a `run` has its data directory for itself.
-    Kafka(#[allow(dead_code, reason = "held, not used")] Option<Seat>),
+    Kafka { log: KafkaLog, _seat: Option<Seat> },
 }
 
 /// The time now.
@@ -97,7 +97,11 @@ impl Deployment {
                             .unwrap_or_else(|error| LogError::Refused(format!("{error:#}")))
                     })
                 }));
-                (Arc::new(log) as Arc<dyn Log>, Opening::Kafka(seat))
+                let opened = Opening::Kafka {
+                    log: log.clone(),
+                    _seat: seat,
+                };
+                (Arc::new(log) as Arc<dyn Log>, opened)
             }
         };
         // whoever comes first makes them: the host serves others before it has got this far itself
@@ -156,8 +160,10 @@ impl Deployment {
     pub fn compact(&self) -> Result<()> {
         match &*self.opened {
             Opening::Embedded(opened) => opened.compact(),
-            // the business of the brokers, or of whoever has it open
-            Opening::Kafka(_) | Opening::Elsewhere => Ok(()),
+            // the topics are the business of the brokers
+            Opening::Kafka { log, .. } => Ok(log.compact_copies()?),
+            // that of whoever has it open
+            Opening::Elsewhere => Ok(()),
         }
     }
 

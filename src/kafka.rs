@@ -116,7 +116,7 @@ pub fn open(config: &Config, data_dir: &Path, seat: Option<&Seat>) -> Result<Kaf
     } else {
         Membership::Dynamic
     };
-    let mirror_dir = (kafka.local_copies && seat.is_some()).then(|| data_dir.join("mirror"));
+    let mirror_dir = (kafka.local_copies && seat.is_some()).then(|| data_dir.join("copies"));
     KafkaLog::open(KafkaSettings {
         membership,
         mirror_dir,

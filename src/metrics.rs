@@ -164,8 +164,8 @@ impl Metrics {
 
     /// Levels of messages by state, for the send stage to keep up.
     #[must_use]
-    pub fn messages(&self) -> prometheus::IntGaugeVec {
-        self.messages.clone()
+    pub const fn messages(&self) -> &prometheus::IntGaugeVec {
+        &self.messages
     }
 
     /// How far a stage is behind on one of its inputs.

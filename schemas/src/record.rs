@@ -585,6 +585,20 @@ pub struct SendState {
     pub kinds: Vec<KindState>,
 }
 
+/// What the bytes of a [`SendState`] say of where its messages stand, read without the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendStanding {
+    /// Each kind that there is, once.
+    pub kinds: Vec<KindStanding>,
+}
+
+/// Of a [`KindState`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindStanding {
+    /// Where it stands.
+    pub state: State,
+}
+
 /// The channel order and what it allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {

@@ -204,10 +204,9 @@ impl Log for Wire {
         &self,
         topic: &Topic,
         shard: Shard,
-        key: &[u8],
         offset: Offset,
-    ) -> Result<Option<Vec<u8>>, LogError> {
-        self.log.at_hand(topic, shard, key, offset)
+    ) -> Result<Option<RecordBatch>, LogError> {
+        self.log.at_hand(topic, shard, offset)
     }
 
     fn join(&self, group: &Group, topics: &[Topic]) -> Result<Box<dyn Member>, LogError> {

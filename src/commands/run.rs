@@ -227,16 +227,10 @@ pub(super) fn run(
     };
     let mut running = Vec::new();
     let mut sender = None;
-    for stage in stages {
-        running.push(match stage {
-            Stage::Settle => shell.settle()?,
-            Stage::Render => shell.render()?,
-            Stage::Send => {
-                let (stage, shell_sender) = shell.send(&runtime)?;
-                sender = Some(shell_sender);
-                stage
-            }
-        });
+    for started in shell.start_all(stages, &runtime) {
+        let (stage, sends) = started?;
+        running.push(stage);
+        sender = sender.or(sends);
     }
     let server = config
         .http
@@ -396,6 +390,35 @@ impl Shell<'_> {
         };
         let purposes: Vec<_> = own.into_iter().chain([KeyPurpose::DeadLetter]).collect();
         Arc::new(self.keys.restricted_to(&purposes))
+    }
+
+    /// Starts stages, all at once: each waits for answers of the log.
+    fn start_all(
+        &self,
+        stages: &[Stage],
+        runtime: &tokio::runtime::Runtime,
+    ) -> Vec<Result<(RunningStage, Option<Arc<Sender>>)>> {
+        let start = |stage: &Stage| match stage {
+            Stage::Settle => Ok((self.settle()?, None)),
+            Stage::Render => Ok((self.render()?, None)),
+            Stage::Send => {
+                let (stage, sender) = self.send(runtime)?;
+                Ok((stage, Some(sender)))
+            }
+        };
+        std::thread::scope(|scope| {
+            let starting: Vec<_> = stages
+                .iter()
+                .map(|stage| scope.spawn(move || start(stage)))
+                .collect();
+            starting
+                .into_iter()
+                .map(|starting| {
+                    let panicked = |panic| std::panic::resume_unwind(panic);
+                    starting.join().unwrap_or_else(panicked)
+                })
+                .collect()
+        })
     }
 
     fn settle(&self) -> Result<RunningStage> {

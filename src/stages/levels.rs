@@ -1,23 +1,22 @@
 //! How many messages stand in each state, in the shards that are here: kept up with every write of
 //! the send state, so that nobody has to count.
 
-use prometheus::IntGaugeVec;
+use prometheus::{IntGauge, IntGaugeVec};
 use sealpost_operators::table::Table;
 use sealpost_schemas::codec::Decoder;
-use sealpost_schemas::record::{SendState, State};
+use sealpost_schemas::record::{SendStanding, State};
 
 /// One shard's part of the levels; taken back when the shard goes.
 pub(super) struct Levels {
-    gauges: IntGaugeVec,
-    amounts: [i64; State::ALL.len()],
-    decoder: Decoder<SendState>,
+    /// Of each state: its gauge, and what this shard has added to it.
+    levels: [(IntGauge, i64); State::ALL.len()],
+    decoder: Decoder<SendStanding>,
 }
 
 impl Levels {
-    pub(super) fn new(gauges: IntGaugeVec, decoder: Decoder<SendState>) -> Self {
+    pub(super) fn new(gauges: &IntGaugeVec, decoder: Decoder<SendStanding>) -> Self {
         Self {
-            gauges,
-            amounts: [0; State::ALL.len()],
+            levels: State::ALL.map(|state| (gauges.with_label_values(&[state.name()]), 0)),
             decoder,
         }
     }
@@ -29,11 +28,9 @@ impl Levels {
         };
         for kind in state.kinds {
             let place = State::ALL.iter().position(|known| *known == kind.state);
-            if let Some(level) = place.and_then(|place| self.amounts.get_mut(place)) {
+            if let Some((gauge, level)) = place.and_then(|place| self.levels.get_mut(place)) {
                 *level += amount;
-                self.gauges
-                    .with_label_values(&[kind.state.name()])
-                    .add(amount);
+                gauge.add(amount);
             }
         }
     }
@@ -46,8 +43,8 @@ impl Levels {
 
 impl Drop for Levels {
     fn drop(&mut self) {
-        for (state, amount) in State::ALL.into_iter().zip(self.amounts) {
-            self.gauges.with_label_values(&[state.name()]).sub(amount);
+        for (gauge, amount) in &self.levels {
+            gauge.sub(*amount);
         }
     }
 }

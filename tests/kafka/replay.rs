@@ -26,7 +26,7 @@ fn a_replay_of_every_topic_sends_nothing_with_local_disks_and_without() {
     world.assert_nobody_twice();
     assert_eq!(books["statements"], USERS);
     site.ok(["export", PERIOD, "--out", "before.parquet"]);
-    assert!(holds_anything(&site.data().join("mirror")));
+    assert!(holds_anything(&site.data().join("copies")));
 
     let replayed = |what: &str| {
         site.ok(["replay"]);
@@ -44,10 +44,10 @@ fn a_replay_of_every_topic_sends_nothing_with_local_disks_and_without() {
         );
     };
     replayed("with the local copies");
-    fs::remove_dir_all(site.data().join("mirror")).unwrap();
+    fs::remove_dir_all(site.data().join("copies")).unwrap();
     replayed("without local copies");
     // on another machine: nothing of the data directory is there but the provider's own ledger
-    for name in ["mirror", "identity", "lock"] {
+    for name in ["copies", "identity", "lock"] {
         let path = site.data().join(name);
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();
@@ -85,7 +85,7 @@ fn a_worker_that_was_killed_goes_on_from_its_local_copies_and_they_are_right() {
     let world = World::read(&site.data());
     world.assert_nobody_twice();
     // from the topics alone, everything is what the copies said
-    fs::remove_dir_all(site.data().join("mirror")).unwrap();
+    fs::remove_dir_all(site.data().join("copies")).unwrap();
     site.ok(["replay"]);
     site.drain();
     assert_eq!(site.books(PERIOD), with_copies);

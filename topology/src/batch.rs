@@ -14,6 +14,12 @@
 //! A stored batch is read as a whole or refused. The bytes' integrity is the storage's business:
 //! what is checked here is that reading can neither panic nor claim memory without bound.
 
+mod body;
+
+use std::cell::RefCell;
+
+use self::body::Body;
+
 use crate::types::{Offset, TimeMs};
 
 const FORMAT: u8 = 1;
@@ -42,7 +48,7 @@ pub struct Record<'a> {
 /// Records on their way to one partition, in order, not yet placed.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
-    body: Vec<u8>,
+    body: Body,
     count: u32,
     span: u64,
 }
@@ -75,15 +81,16 @@ impl Batch {
 
     fn push_at(&mut self, offset_delta: u64, time_delta: i64, key: &[u8], value: Option<&[u8]>) {
         debug_assert!(offset_delta >= self.span, "deltas grow");
-        put_varint(&mut self.body, offset_delta);
-        put_varint(&mut self.body, zigzag(time_delta));
-        put_varint(&mut self.body, key.len() as u64);
-        self.body.extend_from_slice(key);
+        let body = self.body.filling();
+        put_varint(body, offset_delta);
+        put_varint(body, zigzag(time_delta));
+        put_varint(body, key.len() as u64);
+        body.extend_from_slice(key);
         match value {
-            None => put_varint(&mut self.body, 0),
+            None => put_varint(body, 0),
             Some(value) => {
-                put_varint(&mut self.body, value.len() as u64 + 1);
-                self.body.extend_from_slice(value);
+                put_varint(body, value.len() as u64 + 1);
+                body.extend_from_slice(value);
             }
         }
         self.count += 1;
@@ -135,25 +142,30 @@ impl Batch {
     }
 }
 
+thread_local! {
+    /// Where batches are compressed: the worst case takes more than the body, the usual one a
+    /// small part of it.
+    static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 fn stored_form(body: &[u8], count: u32, span: u64, time: TimeMs) -> Vec<u8> {
-    let mut stored = vec![0; HEADER_BYTES + lz4_flex::block::get_maximum_output_size(body.len())];
-    let (header, compressed) = stored.split_at_mut(HEADER_BYTES);
-    let fields = [
-        &[FORMAT][..],
-        &count.to_le_bytes(),
-        &span.to_le_bytes(),
-        &time.0.to_le_bytes(),
+    COMPRESSED.with_borrow_mut(|compressed| {
+        let most = lz4_flex::block::get_maximum_output_size(body.len());
+        if compressed.len() < most {
+            compressed.resize(most, 0);
+        }
+        // the buffer has the size that the worst case needs
+        let length = lz4_flex::block::compress_into(body, compressed).unwrap_or(0);
+        let mut stored = Vec::with_capacity(HEADER_BYTES + length);
+        stored.push(FORMAT);
+        stored.extend_from_slice(&count.to_le_bytes());
+        stored.extend_from_slice(&span.to_le_bytes());
+        stored.extend_from_slice(&time.0.to_le_bytes());
         // a batch is split long before 4 GiB
-        &(body.len() as u32).to_le_bytes(),
-    ];
-    for (to, from) in header.iter_mut().zip(fields.iter().copied().flatten()) {
-        *to = *from;
-    }
-    // the buffer has the size that the worst case needs
-    let length = lz4_flex::block::compress_into(body, compressed).unwrap_or(0);
-    stored.truncate(HEADER_BYTES + length);
-    stored.shrink_to_fit();
-    stored
+        stored.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        stored.extend_from_slice(compressed.get(..length).unwrap_or_default());
+        stored
+    })
 }
 
 /// Where a record lies in the body of its batch.
@@ -166,7 +178,7 @@ pub(crate) struct RecordPlace {
 /// Records read from one partition.
 #[derive(Debug, Clone)]
 pub struct RecordBatch {
-    body: Vec<u8>,
+    body: Body,
     base: Offset,
     count: u32,
     span: u64,
@@ -195,8 +207,12 @@ impl RecordBatch {
                 "claims to be longer than its bytes can make it",
             ));
         }
-        let body = lz4_flex::block::decompress(compressed, length)
-            .map_err(|_| DamagedBatch("does not decompress"))?;
+        let mut body = Body::default();
+        body.filling().resize(length, 0);
+        let filled = lz4_flex::block::decompress_into(compressed, &mut body);
+        if !filled.is_ok_and(|filled| filled == length) {
+            return Err(DamagedBatch("does not decompress"));
+        }
         let batch = Self {
             body,
             base,
@@ -257,6 +273,16 @@ impl RecordBatch {
             base: self.base.0,
             time: self.time.0,
         }
+    }
+
+    /// The records from an offset on, in a batch that begins there.
+    pub(crate) fn since(&self, offset: Offset) -> Self {
+        let mut batch = Batch::default();
+        for record in self.iter().filter(|record| record.offset >= offset) {
+            batch.push_kept(offset, self.time, &record);
+        }
+        batch.extend_span(self.next_offset().0.saturating_sub(offset.0));
+        Self::placed(batch, offset, self.time)
     }
 
     /// The stored form: decoded at the same base, it is this batch again.

@@ -299,8 +299,8 @@ pub trait Log: Send + Sync {
         Ok(())
     }
 
-    /// The value of a key of a compacted partition, as of the record at `offset`, where the log
-    /// has it at hand; `None` says nothing: [`Log::read`] tells.
+    /// The batch of a compacted partition in which an offset lies, where the log has it nearer than
+    /// [`Log::read`] would have to go; `None` says nothing.
     ///
     /// # Errors
     /// [`LogError`].
@@ -308,10 +308,9 @@ pub trait Log: Send + Sync {
         &self,
         topic: &Topic,
         shard: Shard,
-        key: &[u8],
         offset: Offset,
-    ) -> Result<Option<Vec<u8>>, LogError> {
-        let _ = (topic, shard, key, offset);
+    ) -> Result<Option<RecordBatch>, LogError> {
+        let _ = (topic, shard, offset);
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::graph::StageSpec;
@@ -42,16 +42,24 @@ pub fn start<P: Processor + 'static>(
     performer: &Arc<dyn Performer<P>>,
 ) -> Result<RunningStage, WorkerError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut running = Vec::with_capacity(workers);
-    for slot in 0..workers {
-        let worker = Worker::join(
+    let join = || {
+        Worker::join(
             Arc::clone(log),
             Arc::clone(spec),
             Arc::clone(factory),
             Arc::clone(performer),
             Arc::clone(clock),
             grace,
-        )?;
+        )
+    };
+    // all at once: each waits for answers of the log
+    let joined: Vec<_> = std::thread::scope(|scope| {
+        let joining: Vec<_> = (0..workers).map(|_| scope.spawn(join)).collect();
+        joining.into_iter().map(ScopedJoinHandle::join).collect()
+    });
+    let mut running = Vec::with_capacity(workers);
+    for (slot, joined) in joined.into_iter().enumerate() {
+        let worker = joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (status, waker) = (worker.status(), worker.waker());
         let stop = Arc::clone(&stop);
         let thread = std::thread::Builder::new()

@@ -5,8 +5,11 @@
 //! travels to the changelog in the step's commit, and joins the base only once the commit
 //! stands. Dropping the overlay undoes the step. Restoring reads the changelog back.
 
-use hashbrown::HashMap;
+mod entries;
+mod overlay;
 
+use self::entries::Entries;
+use self::overlay::Overlay;
 use crate::batch::Batch;
 use crate::types::Topic;
 
@@ -19,89 +22,46 @@ pub struct StoreSpec {
     pub changelog: Topic,
 }
 
-/// A short key, held in place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
-    length: u8,
-    bytes: [u8; Store::KEY_BYTES_MAX],
-}
-
-impl Key {
-    fn new(key: &[u8]) -> Self {
-        assert!(
-            key.len() <= Store::KEY_BYTES_MAX,
-            "store keys have at most {} bytes",
-            Store::KEY_BYTES_MAX
-        );
-        let mut bytes = [0; Store::KEY_BYTES_MAX];
-        for (to, from) in bytes.iter_mut().zip(key) {
-            *to = *from;
-        }
-        Self {
-            length: key.len() as u8,
-            bytes,
-        }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes
-            .get(..usize::from(self.length))
-            .unwrap_or_default()
-    }
-}
-
-impl std::hash::Hash for Key {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write(self.as_bytes());
-    }
-}
-
 /// See the module.
 #[derive(Default)]
 pub struct Store {
-    base: HashMap<Key, Box<[u8]>>,
-    overlay: HashMap<Key, Option<Box<[u8]>>>,
-    /// Keys of the overlay in the order of their first write: the changelog's order depends on
-    /// what happened, never on a hash.
-    written: Vec<Key>,
+    base: Entries,
+    overlay: Overlay,
 }
 
 impl Store {
     /// The longest key, in bytes.
-    pub const KEY_BYTES_MAX: usize = 31;
+    pub const KEY_BYTES_MAX: usize = 255;
 
     /// The value of a key, this step's writes included.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let key = Key::new(key);
-        if !self.overlay.is_empty()
-            && let Some(written) = self.overlay.get(&key)
-        {
-            return written.as_deref();
+        match self.overlay.get(key) {
+            Some(written) => written,
+            None => self.base.get(key),
         }
-        self.base.get(&key).map(|value| &**value)
     }
 
     /// Sets a value.
     pub fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.write(Key::new(key), Some(value.into()));
+        self.overlay.write(key, Some(value));
     }
 
     /// Removes a key.
     pub fn delete(&mut self, key: &[u8]) {
-        self.write(Key::new(key), None);
+        self.overlay.write(key, None);
     }
 
     /// Shows every entry, this step's writes included, in no particular order.
     pub fn for_each(&self, mut see: impl FnMut(&[u8], &[u8])) {
-        for (key, value) in &self.base {
-            if !self.overlay.contains_key(key) {
-                see(key.as_bytes(), value);
+        for (key, value) in self.base.iter() {
+            if self.overlay.get(key).is_none() {
+                see(key, value);
             }
         }
-        for (key, value) in &self.overlay {
+        for (key, value) in self.overlay.iter() {
             if let Some(value) = value {
-                see(key.as_bytes(), value);
+                see(key, value);
             }
         }
     }
@@ -115,93 +75,127 @@ impl Store {
     /// Whether nothing is committed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.base.is_empty()
+        self.len() == 0
     }
 
-    /// What this step changed, for the changelog.
+    /// What this step changed, for the changelog, in the order of the first writes: it depends on
+    /// what happened, never on a hash.
     pub(crate) fn changes(&self) -> Batch {
         let mut batch = Batch::default();
-        for key in &self.written {
-            batch.push(
-                key.as_bytes(),
-                self.overlay.get(key).and_then(Option::as_deref),
-            );
+        for (key, value) in self.overlay.iter() {
+            batch.push(key, value);
         }
         batch
     }
 
     /// The step stands.
     pub(crate) fn commit(&mut self) {
-        self.written.clear();
-        for (key, value) in self.overlay.drain() {
-            match value {
-                Some(value) => self.base.insert(key, value),
-                None => self.base.remove(&key),
-            };
+        for (key, value) in self.overlay.iter() {
+            self.base.set(key, value);
         }
+        self.overlay.clear();
     }
 
     /// The step did not happen.
     pub(crate) fn abort(&mut self) {
-        self.written.clear();
         self.overlay.clear();
     }
 
     /// A record of the changelog, read back.
     pub(crate) fn restore(&mut self, key: &[u8], value: Option<&[u8]>) {
-        match value {
-            Some(value) => self.base.insert(Key::new(key), value.into()),
-            None => self.base.remove(&Key::new(key)),
-        };
-    }
-
-    fn write(&mut self, key: Key, value: Option<Box<[u8]>>) {
-        if self.overlay.insert(key, value).is_none() {
-            self.written.push(key);
-        }
+        self.base.set(key, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    fn entries(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut all = Vec::new();
-        store.for_each(|key, value| all.push((key.to_vec(), value.to_vec())));
-        all.sort();
+    type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    fn entries(store: &Store) -> Map {
+        let mut all = Map::new();
+        let mut count = 0;
+        store.for_each(|key, value| {
+            all.insert(key.to_vec(), value.to_vec());
+            count += 1;
+        });
+        assert_eq!(all.len(), count, "every key is shown once");
         all
     }
 
-    #[test]
-    fn an_aborted_step_leaves_no_trace_and_a_committed_one_is_its_changelog() {
-        let mut store = Store::default();
-        store.put(b"a", b"1");
-        store.put(b"b", b"2");
-        store.commit();
-        store.put(b"a", b"3");
-        store.delete(b"b");
-        store.put(b"c", b"4");
-        assert_eq!(store.get(b"a"), Some(&b"3"[..]));
-        assert_eq!(store.get(b"b"), None);
-        store.abort();
-        assert_eq!(
-            entries(&store),
-            [
-                (b"a".to_vec(), b"1".to_vec()),
-                (b"b".to_vec(), b"2".to_vec())
-            ]
-        );
-        store.delete(b"b");
-        store.put(b"a", b"5");
-        let changes = store.changes();
-        store.commit();
-        let mut restored = Store::default();
-        restored.restore(b"a", Some(b"1"));
-        restored.restore(b"b", Some(b"2"));
-        for record in changes.iter() {
-            restored.restore(record.key, record.value);
+    /// What is written in a step, and whether the step stands.
+    type SomeStep = (Vec<(u8, Option<Vec<u8>>)>, bool);
+
+    fn some_steps() -> impl Strategy<Value = Vec<SomeStep>> {
+        let value = proptest::option::weighted(0.7, proptest::collection::vec(any::<u8>(), 0..90));
+        let writes = proptest::collection::vec((0_u8..12, value), 0..30);
+        proptest::collection::vec((writes, any::<bool>()), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn an_aborted_step_leaves_no_trace_and_a_committed_one_is_its_changelog(steps in some_steps()) {
+            let (mut store, mut restored) = (Store::default(), Store::default());
+            let mut map = Map::new();
+            for (writes, stands) in steps {
+                let before = map.clone();
+                for (key, value) in writes {
+                    let key = vec![key; 3];
+                    match value {
+                        Some(value) => {
+                            store.put(&key, &value);
+                            map.insert(key.clone(), value);
+                        }
+                        None => {
+                            store.delete(&key);
+                            map.remove(&key);
+                        }
+                    }
+                    prop_assert_eq!(store.get(&key), map.get(&key).map(Vec::as_slice));
+                }
+                prop_assert_eq!(entries(&store), map.clone());
+                if stands {
+                    for record in store.changes().iter() {
+                        restored.restore(record.key, record.value);
+                    }
+                    store.commit();
+                } else {
+                    store.abort();
+                    map = before;
+                }
+                prop_assert_eq!(entries(&store), map.clone());
+                prop_assert_eq!(entries(&restored), map.clone());
+                prop_assert_eq!(store.len(), map.len());
+            }
         }
-        assert_eq!(entries(&restored), entries(&store));
+    }
+
+    #[test]
+    fn changes_come_in_the_order_of_the_first_writes() {
+        let mut store = Store::default();
+        for (key, value) in [
+            ("b", "1"),
+            ("a", "2"),
+            ("c", "3"),
+            ("b", "longer than before"),
+            ("a", ""),
+        ] {
+            store.put(key.as_bytes(), value.as_bytes());
+        }
+        store.delete(b"c");
+        let changes = store.changes();
+        let changes: Vec<_> = changes
+            .iter()
+            .map(|record| (record.key, record.value))
+            .collect();
+        let expected: [(&[u8], Option<&[u8]>); 3] = [
+            (b"b", Some(b"longer than before")),
+            (b"a", Some(b"")),
+            (b"c", None),
+        ];
+        assert_eq!(changes, expected);
     }
 }

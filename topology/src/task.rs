@@ -19,6 +19,10 @@ use crate::types::{Offset, Shard, TimeMs};
 /// cheap, little enough to keep a step short.
 const STEP_BYTES_PER_INPUT: usize = 1024 * 1024;
 
+/// Bytes of outputs after which a task takes no more data in a step: what is made of a record can
+/// be many times its size, and all of a step is in memory until it is committed.
+const STEP_BYTES_OUT: usize = 960 * 1024;
+
 /// Batches that lookups keep at hand.
 const LOOKUP_BATCHES: usize = 4;
 
@@ -287,6 +291,11 @@ impl<P: Processor> Task<P> {
         };
         let from = input.position;
         let mut position = from;
+        // commands are obeyed to the last one
+        let may_wait = spec
+            .inputs
+            .get(id.0)
+            .is_some_and(|input| input.role == Role::Data);
         let mut done = 0;
         let mut complete = true;
         for record in batch.iter().skip_while(|record| record.offset < from) {
@@ -308,6 +317,11 @@ impl<P: Processor> Task<P> {
             position = record.offset.next();
             self.processor.positioned(id, position);
             done += 1;
+            if may_wait && self.outputs.iter().map(Batch::bytes).sum::<usize>() >= STEP_BYTES_OUT {
+                // the rest stays in hand
+                complete = position >= batch.next_offset();
+                break;
+            }
         }
         if complete {
             position = batch.next_offset().max(position);
@@ -503,13 +517,13 @@ impl Lookup for LogLookup<'_> {
         let Some(topic) = self.spec.inputs.get(input.0) else {
             return Ok(None);
         };
-        if let Some(value) = self.log.at_hand(&topic.topic, self.shard, key, offset)? {
-            return Ok(Some(value));
-        }
-        let Some(batch) = self.log.read(&topic.topic, self.shard, offset)? else {
+        let batch = match self.log.at_hand(&topic.topic, self.shard, offset)? {
+            None => self.log.read(&topic.topic, self.shard, offset)?,
+            batch => batch,
+        };
+        let Some(batch) = batch.map(IndexedBatch::new) else {
             return Ok(None);
         };
-        let batch = IndexedBatch::new(batch);
         let value = batch.value(key, offset);
         if self.cache.0.len() >= LOOKUP_BATCHES {
             self.cache.0.pop_front();

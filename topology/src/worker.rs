@@ -186,7 +186,13 @@ impl<P: Processor> Worker<P> {
         grace: Duration,
     ) -> Result<Self, LogError> {
         let inbox = Arc::new(Inbox::default());
+        let began = std::time::Instant::now();
         let member = Self::take_seat(&*log, &spec, &inbox)?;
+        tracing::debug!(
+            stage = spec.name,
+            took_ms = began.elapsed().as_millis(),
+            "a seat was taken"
+        );
         Ok(Self {
             log,
             member: Some(member),
@@ -404,10 +410,18 @@ impl<P: Processor> Worker<P> {
     fn own(&mut self, change: Ownership) -> Result<(), WorkerError> {
         match change {
             Ownership::Assigned(shard) => {
+                let began = std::time::Instant::now();
                 let processor = (self.factory)(shard);
                 let mut task =
                     Task::restore(&*self.log, &self.spec, shard, processor, (self.clock)())
                         .map_err(|error| stopped(&self.spec, shard, error))?;
+                tracing::info!(
+                    stage = self.spec.name,
+                    shard = shard.0,
+                    entries = task.entries(),
+                    took_ms = began.elapsed().as_millis(),
+                    "a shard was taken over"
+                );
                 if self.stopping {
                     task.close((self.clock)());
                 }

@@ -177,6 +177,10 @@ records!(
     Requeued
 );
 
+impl Record for record::SendStanding {
+    const TYPE: RecordType = RecordType::SendState;
+}
+
 /// A schema, ready for use.
 pub(super) struct Parsed {
     pub(super) schema: Schema,

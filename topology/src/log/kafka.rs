@@ -122,7 +122,12 @@ impl KafkaLog {
             None => None,
             Some(directory) => {
                 let cluster = meta.client().fetch_cluster_id(CALL).unwrap_or_default();
-                Some(Mirror::open(directory, &cluster)?)
+                Some(Mirror::open(
+                    directory,
+                    settings.partitions,
+                    &cluster,
+                    &settings.clock,
+                )?)
             }
         };
         Ok(Self(Arc::new(Inner {
@@ -194,6 +199,14 @@ impl KafkaLog {
         self.read_through(topic, shard, from, &mut |at, batch| {
             mirror.apply(topic, shard, at, batch, self.now())
         })
+    }
+
+    /// Makes the local copies smaller that have grown.
+    ///
+    /// # Errors
+    /// When they cannot be read or written.
+    pub fn compact_copies(&self) -> Result<(), LogError> {
+        self.0.mirror.as_ref().map_or(Ok(()), Mirror::compact)
     }
 
     /// Takes the transactions of an id away from whoever has it: its next commit is aborted.
@@ -541,7 +554,8 @@ impl Log for KafkaLog {
         }
         self.write_once(&mut |transactor| {
             for write in &sketch {
-                transactor.send(&write.topic, write.shard, FENCE_KEY, None)?;
+                let fence = std::iter::once((FENCE_KEY, None));
+                transactor.send(&write.topic, write.shard, fence)?;
             }
             transactor.flush()?;
             let ends = self.ends(&partitions).map_err(Failure::Log)?;
@@ -681,19 +695,18 @@ impl Log for KafkaLog {
         &self,
         topic: &Topic,
         shard: Shard,
-        key: &[u8],
         offset: Offset,
-    ) -> Result<Option<Vec<u8>>, LogError> {
+    ) -> Result<Option<RecordBatch>, LogError> {
         let Some(mirror) = &self.0.mirror else {
             return Ok(None);
         };
-        if let Some(value) = mirror.row(topic, shard, key, offset)? {
-            return Ok(Some(value));
+        if let Some(batch) = mirror.batch(topic, shard, offset)? {
+            return Ok(Some(batch));
         }
         // a copy that begins only now, or was left behind while the shard was elsewhere
         if mirror.mark(topic, shard, Offset(u64::MAX), self.now())? <= offset {
             self.catch_up(mirror, topic, shard)?;
-            return mirror.row(topic, shard, key, offset);
+            return mirror.batch(topic, shard, offset);
         }
         Ok(None)
     }

@@ -7,6 +7,7 @@
 //! - Lock order: `compacting`, `order`, `index`; `changes` is locked alone.
 
 mod compaction;
+mod copy;
 mod faults;
 mod index;
 mod member;
@@ -27,6 +28,7 @@ use crate::log::{
 };
 use crate::types::{Group, Offset, Shard, TimeMs, Topic};
 
+pub(crate) use self::copy::Note;
 pub use self::faults::Faults;
 
 /// Reads the time of an append.
@@ -335,7 +337,8 @@ impl<S: Storage> Shared<S> {
     }
 }
 
-struct Prepared {
+/// A batch on its way to its place.
+pub(crate) struct Prepared {
     topic: Topic,
     shard: Shard,
     extent: Extent,

@@ -15,8 +15,9 @@ use super::ffi::{Bell, Item, Partition};
 use crate::batch::{Batch, Record, RecordBatch};
 use crate::types::{Offset, Shard, TimeMs, Topic};
 
-/// Bytes of keys and values after which a batch is handed out.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes of keys and values after which a batch is handed out: with the last messages that come
+/// along, a megabyte.
+const BATCH_BYTES: usize = 768 * 1024;
 
 /// The key of the records that hold a cut's place in its transaction: readers never see them.
 pub(super) const FENCE_KEY: &[u8] = b"\0sealpost-fence";

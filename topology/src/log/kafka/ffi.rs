@@ -1,6 +1,6 @@
 //! The calls into librdkafka that its Rust wrapper does not have: reading one partition from a
-//! place of one's own, many messages at a time, and a flush that waits without spinning; and a word
-//! to the C library's allocator, which librdkafka uses.
+//! place of one's own, and writing to one, many messages at a time, and a flush that waits without
+//! spinning; and a word to the C library's allocator, which librdkafka uses.
 //!
 //! # Invariants
 //! - A [`Partition`] keeps its client alive, and gives back what it took from librdkafka in the
@@ -24,7 +24,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use crate::types::{Offset, Shard, TimeMs, Topic};
 
 /// Most messages taken from librdkafka in one call.
-const MESSAGES_PER_CALL: usize = 1_000;
+const MESSAGES_PER_CALL: usize = 64;
 
 /// One thing that a partition's queue held.
 pub(super) enum Item<'a> {
@@ -147,7 +147,7 @@ impl<C: ConsumerContext + 'static> Partition<C> {
         }
     }
 
-    /// Shows what the queue holds, up to about a thousand things; waits up to `wait` for the
+    /// Shows what the queue holds, up to [`MESSAGES_PER_CALL`] things; waits up to `wait` for the
     /// first. Returns how many.
     pub(super) fn take(&mut self, wait: Duration, mut see: impl FnMut(Item<'_>)) -> usize {
         let mut messages = [ptr::null_mut(); MESSAGES_PER_CALL];
@@ -195,6 +195,94 @@ impl<C: ConsumerContext + 'static> Drop for Partition<C> {
             c::rd_kafka_queue_destroy(self.queue);
             c::rd_kafka_topic_destroy(self.topic);
         }
+    }
+}
+
+/// A topic that is written to, many records at a time.
+pub(super) struct Outlet<C: ProducerContext + 'static> {
+    topic: *mut c::rd_kafka_topic_t,
+    /// Last, so that the handle above goes first.
+    _producer: Arc<BaseProducer<C>>,
+}
+
+// librdkafka's handles may be used from any thread; what is ours is moved with the struct.
+unsafe impl<C: ProducerContext + 'static> Send for Outlet<C> {}
+
+impl<C: ProducerContext<DeliveryOpaque = ()> + 'static> Outlet<C> {
+    /// # Errors
+    /// librdkafka's, when it has no memory or no such topic may be.
+    pub(super) fn new(
+        producer: &Arc<BaseProducer<C>>,
+        topic: &Topic,
+    ) -> Result<Self, RDKafkaErrorCode> {
+        let name = CString::new(topic.name()).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
+        // SAFETY: the client lives as long as `producer`, which is kept; `name` outlives the call.
+        let topic = unsafe {
+            c::rd_kafka_topic_new(
+                producer.client().native_ptr(),
+                name.as_ptr(),
+                ptr::null_mut(),
+            )
+        };
+        if topic.is_null() {
+            // SAFETY: reads a thread-local number.
+            return Err(unsafe { last_error() });
+        }
+        Ok(Self {
+            topic,
+            _producer: Arc::clone(producer),
+        })
+    }
+
+    /// Copies records into the producer's queue, in order, until one does not go in. Returns how
+    /// many did, and why the next one did not.
+    pub(super) fn write<'a>(
+        &self,
+        shard: Shard,
+        records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> (usize, Option<RDKafkaErrorCode>) {
+        let Ok(partition) = i32::try_from(shard.0) else {
+            return (0, Some(RDKafkaErrorCode::UnknownPartition));
+        };
+        let mut messages: Vec<_> = records
+            .map(|(key, value)| c::rd_kafka_message_t {
+                err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+                rkt: ptr::null_mut(),
+                partition,
+                payload: value.map_or(ptr::null_mut(), |value| value.as_ptr().cast_mut().cast()),
+                len: value.map_or(0, <[u8]>::len),
+                key: key.as_ptr().cast_mut().cast(),
+                key_len: key.len(),
+                offset: 0,
+                _private: ptr::null_mut(),
+            })
+            .collect();
+        let count = c_int::try_from(messages.len()).unwrap_or(c_int::MAX);
+        // SAFETY: the handle is ours and alive; the messages point to bytes that outlive the call,
+        // which copies them and writes nothing but the messages' errors.
+        unsafe {
+            c::rd_kafka_produce_batch(
+                self.topic,
+                partition,
+                c::RD_KAFKA_MSG_F_COPY,
+                messages.as_mut_ptr(),
+                count,
+            );
+        }
+        let failed = messages
+            .iter()
+            .position(|message| message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        match failed.and_then(|place| Some((place, messages.get(place)?.err))) {
+            None => (messages.len(), None),
+            Some((place, error)) => (place, Some(error.into())),
+        }
+    }
+}
+
+impl<C: ProducerContext + 'static> Drop for Outlet<C> {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours and goes once, before its client.
+        unsafe { c::rd_kafka_topic_destroy(self.topic) }
     }
 }
 

@@ -186,13 +186,19 @@ impl KafkaMember {
         topics: &[Topic],
     ) -> Result<Self, LogError> {
         let settings = log.settings();
+        let reader = consumer(&settings.reader())?;
+        let wake = Arc::new(Wake::default());
+        // the group takes its time, too; whatever it assigns is taken up once both are there
+        let seat = subscribe(log, group, slot, topics, &wake)?;
         let transactor = Transactor::new(
             settings,
             &log.transactional_id(group, slot),
             Guarantee::OF_STEPS,
-        )?;
-        let reader = consumer(&settings.reader())?;
-        let wake = Arc::new(Wake::default());
+        )
+        .inspect_err(|_| {
+            answer_all(&seat, Vec::new());
+            leave(&seat);
+        })?;
         let mut member = Self {
             log: log.clone(),
             group: group.clone(),
@@ -200,7 +206,7 @@ impl KafkaMember {
             topics: topics.to_vec(),
             cursors: BTreeMap::new(),
             reader,
-            seat: None,
+            seat: Some(seat),
             transactor,
             wake,
             assigned: Partitions::new(),
@@ -216,23 +222,7 @@ impl KafkaMember {
             let compacted = |topic: &&Topic| known.get(*topic) == Some(&Some(Cleanup::Compact));
             member.tables = topics.iter().filter(compacted).cloned().collect();
         }
-        member.seat = Some(member.subscribe()?);
         Ok(member)
-    }
-
-    fn subscribe(&self) -> Result<BaseConsumer<Ear>, LogError> {
-        let mut seat: BaseConsumer<Ear> = self
-            .log
-            .settings()
-            .member(self.group.name(), self.slot)
-            .create_with_context(Ear::default())
-            .map_err(|error| refused_settings(&error))?;
-        let wake = Arc::clone(&self.wake);
-        seat.set_nonempty_callback(move || wake.ring(|rung| rung.told = true));
-        let names: Vec<_> = self.topics.iter().map(Topic::name).collect();
-        seat.subscribe(&names)
-            .map_err(|error| self.log.told("subscribe", &error))?;
-        Ok(seat)
     }
 
     /// Serves the group and gathers what it tells.
@@ -356,7 +346,8 @@ impl KafkaMember {
         }
         // a former life of this seat may have to run out first
         std::thread::sleep(Duration::from_millis(500));
-        self.seat = Some(self.subscribe()?);
+        let seat = subscribe(&self.log, &self.group, self.slot, &self.topics, &self.wake)?;
+        self.seat = Some(seat);
         Ok(())
     }
 
@@ -760,6 +751,27 @@ fn answer_all(seat: &BaseConsumer<Ear>, revocations: Vec<Revocation>) {
             }
         };
     }
+}
+
+/// Asks to be a member of a group.
+fn subscribe(
+    log: &KafkaLog,
+    group: &Group,
+    slot: u32,
+    topics: &[Topic],
+    wake: &Arc<Wake>,
+) -> Result<BaseConsumer<Ear>, LogError> {
+    let mut seat: BaseConsumer<Ear> = log
+        .settings()
+        .member(group.name(), slot)
+        .create_with_context(Ear::default())
+        .map_err(|error| refused_settings(&error))?;
+    let wake = Arc::clone(wake);
+    seat.set_nonempty_callback(move || wake.ring(|rung| rung.told = true));
+    let names: Vec<_> = topics.iter().map(Topic::name).collect();
+    seat.subscribe(&names)
+        .map_err(|error| log.told("subscribe", &error))?;
+    Ok(seat)
 }
 
 /// Leaves the group.

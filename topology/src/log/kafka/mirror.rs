@@ -2,88 +2,84 @@
 //! row is looked up without asking a broker.
 //!
 //! # Layout
-//! An LSM engine (fjall) in the directory. For each topic a keyspace of its name holds
-//! (offset 8, value) under (partition 4, record key); `marks` holds (offset 8, time in ms 8) under
-//! (topic's name, 0, partition 4), and `cluster` → the cluster's id. All numbers big-endian.
+//! An embedded log in the directory, with a topic of its own for each that is copied. Of a table,
+//! batches stand there as they were read, at their own offsets. Of a changelog that this process
+//! writes, the changes are appended as they are committed, at offsets that mean nothing. For each
+//! partition two notes say up to which offset of the topic it reflects everything (the mark), and
+//! since when.
 //!
 //! # Invariants
 //! - A copy reflects every committed record before its mark. It may hold later ones already: to
 //!   read on from the mark puts every key at its last record all the same.
-//! - The mark moves in one batch with the rows that it is the mark of, or after them.
+//! - The mark moves in one change with the batches that it is the mark of, or after them.
 //! - A copy is a cache: one that is of another cluster, ahead of its topic, or so old that a
-//!   deletion may have been compacted away since, is thrown away.
+//!   deletion may have been compacted away since, is thrown away. So are all of them if they
+//!   cannot be read.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
-
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use super::lock;
 use super::topics::DELETE_RETENTION_MS;
 use crate::batch::{Batch, RecordBatch};
-use crate::log::{LogError, SeeRow};
-use crate::types::{Offset, Shard, TimeMs, Topic};
+use crate::log::local::{ClockMs, Note, Prepared};
+use crate::log::{Cleanup, EmbeddedLog, Log as _, LogError, SeeRow, TopicSpec};
+use crate::types::{Group, Offset, Shard, TimeMs, Topic};
 
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Records of a partition from which on it is worth while to compact.
+const DIRTY_MIN: u64 = 500_000;
 
 /// See the module.
 pub(super) struct Mirror {
     directory: String,
-    database: Database,
-    marks: Keyspace,
-    tables: Mutex<HashMap<Topic, Keyspace>>,
-    /// The marks, as they stand on disk.
-    at: Mutex<HashMap<(Topic, Shard), Offset>>,
+    log: EmbeddedLog,
+    /// Partitions whose mark was found fit to be read on from.
+    fit: Mutex<BTreeSet<(Topic, Shard)>>,
 }
 
 impl Mirror {
     /// Opens the copies in a directory; those of another cluster are thrown away.
-    pub(super) fn open(directory: &Path, cluster: &str) -> Result<Self, LogError> {
+    pub(super) fn open(
+        directory: &Path,
+        partitions: u32,
+        cluster: &str,
+        clock: &ClockMs,
+    ) -> Result<Self, LogError> {
         let name = directory.display().to_string();
-        let mirror = Self::open_any(directory, &name)?;
-        let of = mirror.marks.get("cluster").map_err(|e| failed(&name, &e))?;
-        match of {
-            Some(of) if &*of == cluster.as_bytes() => return Ok(mirror),
-            None => {}
-            Some(_) => {
-                tracing::warn!(
-                    directory = name,
-                    "local copies are of another cluster: made anew"
-                );
-                drop(mirror);
-                std::fs::remove_dir_all(directory).map_err(|e| failed(&name, &e.into()))?;
-                return Self::open(directory, cluster);
+        let open = || EmbeddedLog::open_directory(directory, partitions, ClockMs::clone(clock));
+        let anew = |why: &str| {
+            tracing::warn!(directory = name, "local copies are made anew: {why}");
+            std::fs::remove_dir_all(directory)
+                .map_err(|error| failed(&name, &error))
+                .and_then(|()| open())
+        };
+        let of = |log: &EmbeddedLog| {
+            let any = Topic::new(CLUSTER);
+            log.note(&Group::new(cluster), &any, Shard(0)).is_some()
+        };
+        let log = match open() {
+            Ok(log) if of(&log) || log.is_untouched() => log,
+            Ok(log) => {
+                drop(log);
+                anew("they are of another cluster")?
             }
-        }
-        mirror
-            .marks
-            .insert("cluster", cluster.as_bytes())
+            Err(error @ LogError::InUse { .. }) => return Err(error),
+            // whatever it is: a directory that cannot be written either says so now
+            Err(error) => anew(&error.to_string())?,
+        };
+        let this = (
+            Group::new(cluster),
+            Topic::new(CLUSTER),
+            Shard(0),
+            Offset(0),
+        );
+        log.take_over(Vec::new(), vec![this])
             .map_err(|e| failed(&name, &e))?;
-        Ok(mirror)
-    }
-
-    fn open_any(directory: &Path, name: &str) -> Result<Self, LogError> {
-        let database = Database::builder(directory)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .worker_threads(1)
-            .open()
-            .map_err(|error| match error {
-                fjall::Error::Locked => LogError::InUse {
-                    path: name.to_owned(),
-                },
-                error => failed(name, &error),
-            })?;
-        let marks = keyspace(&database, "marks").map_err(|e| failed(name, &e))?;
         Ok(Self {
-            directory: name.to_owned(),
-            database,
-            marks,
-            tables: Mutex::default(),
-            at: Mutex::default(),
+            directory: name,
+            log,
+            fit: Mutex::default(),
         })
     }
 
@@ -95,32 +91,30 @@ impl Mirror {
         end: Offset,
         now: TimeMs,
     ) -> Result<Offset, LogError> {
+        let at = self.noted(MARK, topic, shard);
         let partition = (topic.clone(), shard);
-        if let Some(at) = lock(&self.at).get(&partition) {
-            return Ok(*at);
+        if lock(&self.fit).contains(&partition) {
+            return Ok(at);
         }
-        let stored = self
-            .marks
-            .get(mark_key(topic, shard))
-            .map_err(|e| self.failed(&e))?;
-        let (at, time) = stored
-            .as_deref()
-            .and_then(|stored| {
-                let (at, rest) = stored.split_first_chunk::<8>()?;
-                let time = rest.first_chunk::<8>()?;
-                Some((Offset(u64::from_be_bytes(*at)), i64::from_be_bytes(*time)))
-            })
-            .unwrap_or_default();
-        let age_ms = now.0.saturating_sub(time);
+        let spec = TopicSpec {
+            topic: topic.clone(),
+            cleanup: Cleanup::Compact,
+        };
+        self.log.create(&[spec]).map_err(|e| self.failed(&e))?;
+        let since = i64::try_from(self.noted(SINCE, topic, shard).0).unwrap_or_default();
+        let age_ms = now.0.saturating_sub(since);
         let fit = at <= end && u64::try_from(age_ms).unwrap_or(0) < DELETE_RETENTION_MS;
         let at = if fit || at == Offset(0) {
             at
         } else {
             tracing::warn!(%topic, %shard, "a local copy is too old or ahead of its topic: made anew");
-            self.discard(topic, shard)?;
+            let notes = notes(topic, shard, Offset(0), now);
+            self.log
+                .clear(topic, shard, notes.into())
+                .map_err(|e| self.failed(&e))?;
             Offset(0)
         };
-        lock(&self.at).insert(partition, at);
+        lock(&self.fit).insert(partition);
         Ok(at)
     }
 
@@ -134,28 +128,21 @@ impl Mirror {
         read: &RecordBatch,
         now: TimeMs,
     ) -> Result<(), LogError> {
-        let partition = (topic.clone(), shard);
-        let at = lock(&self.at).get(&partition).copied();
-        let Some(at) = at.filter(|at| from <= *at && *at < read.next_offset()) else {
+        let at = self.noted(MARK, topic, shard);
+        let is_fit = lock(&self.fit).contains(&(topic.clone(), shard));
+        if !is_fit || from > at || read.next_offset() <= at {
             return Ok(());
-        };
-        let table = self.table(topic)?;
-        let mut batch = self.database.batch();
-        for record in read.iter().filter(|record| record.offset >= at) {
-            let key = row_key(shard, record.key);
-            match record.value {
-                Some(value) => {
-                    let row = [&record.offset.0.to_be_bytes(), value].concat();
-                    batch.insert(&table, key, row);
-                }
-                None => batch.remove(&table, key),
-            }
         }
-        let next = read.next_offset();
-        batch.insert(&self.marks, mark_key(topic, shard), mark_value(next, now));
-        batch.commit().map_err(|e| self.failed(&e))?;
-        lock(&self.at).insert(partition, next);
-        Ok(())
+        // a table stands at its own offsets, or its rows could not be looked up
+        let prepared = if read.base() == at {
+            Prepared::read(topic, shard, read)
+        } else {
+            Prepared::read(topic, shard, &read.since(at))
+        };
+        let notes = notes(topic, shard, read.next_offset(), now);
+        self.log
+            .take_over(vec![prepared], notes.into())
+            .map_err(|e| self.failed(&e))
     }
 
     /// Takes over changes that were committed, and the marks that are certain by now.
@@ -165,114 +152,278 @@ impl Mirror {
         marks: &[((Topic, Shard), Offset)],
         now: TimeMs,
     ) -> Result<(), LogError> {
-        let mut batch = self.database.batch();
-        for (topic, shard, changed) in changes {
-            let table = self.table(topic)?;
-            for record in changed.iter() {
-                let key = row_key(*shard, record.key);
-                match record.value {
-                    // the offset of a change of our own is nobody's to look up
-                    Some(value) => {
-                        let row = [&u64::MAX.to_be_bytes(), value].concat();
-                        batch.insert(&table, key, row);
-                    }
-                    None => batch.remove(&table, key),
-                }
-            }
-        }
-        for ((topic, shard), at) in marks {
-            batch.insert(&self.marks, mark_key(topic, *shard), mark_value(*at, now));
-        }
-        batch.commit().map_err(|e| self.failed(&e))?;
-        lock(&self.at).extend(marks.iter().cloned());
-        Ok(())
+        let changes = changes
+            .iter()
+            .map(|(topic, shard, changed)| Prepared::fresh(topic, *shard, changed, now));
+        let marks = marks
+            .iter()
+            .flat_map(|((topic, shard), at)| notes(topic, *shard, *at, now));
+        self.log
+            .take_over(changes.collect(), marks.collect())
+            .map_err(|e| self.failed(&e))
     }
 
-    /// Shows every row of a partition, in the order of keys.
+    /// Shows what a partition comes to.
     pub(super) fn for_each(
         &self,
         topic: &Topic,
         shard: Shard,
         see: &mut SeeRow<'_>,
     ) -> Result<(), LogError> {
-        let table = self.table(topic)?;
-        for row in table.prefix(shard.0.to_be_bytes()) {
-            let (key, value) = row.into_inner().map_err(|e| self.failed(&e))?;
-            if let (Some(key), Some(value)) = (key.get(4..), value.get(8..)) {
-                see(key, Some(value));
-            }
-        }
-        Ok(())
+        self.log
+            .restore(topic, shard, see)
+            .map_err(|e| self.failed(&e))
     }
 
-    /// The value of a key, if the copy has the record at this offset.
-    pub(super) fn row(
+    /// The batch that covers an offset, of a copy at the topic's own offsets.
+    pub(super) fn batch(
         &self,
         topic: &Topic,
         shard: Shard,
-        key: &[u8],
         offset: Offset,
-    ) -> Result<Option<Vec<u8>>, LogError> {
-        let row = self
-            .table(topic)?
-            .get(row_key(shard, key))
-            .map_err(|e| self.failed(&e))?;
-        Ok(row.as_deref().and_then(|row| {
-            let (at, value) = row.split_first_chunk::<8>()?;
-            (u64::from_be_bytes(*at) == offset.0).then(|| value.to_vec())
-        }))
-    }
-
-    fn discard(&self, topic: &Topic, shard: Shard) -> Result<(), LogError> {
-        let table = self.table(topic)?;
-        let mut batch = self.database.batch();
-        for row in table.prefix(shard.0.to_be_bytes()) {
-            let (key, _) = row.into_inner().map_err(|e| self.failed(&e))?;
-            batch.remove(&table, key);
+    ) -> Result<Option<RecordBatch>, LogError> {
+        let at = self.noted(MARK, topic, shard);
+        if at <= offset {
+            return Ok(None);
         }
-        batch.remove(&self.marks, mark_key(topic, shard));
-        batch.commit().map_err(|e| self.failed(&e))
-    }
-
-    fn table(&self, topic: &Topic) -> Result<Keyspace, LogError> {
-        let mut tables = lock(&self.tables);
-        if let Some(table) = tables.get(topic) {
-            return Ok(table.clone());
+        let is_at_its_offsets = self
+            .log
+            .bounds(topic, shard)
+            .is_ok_and(|bounds| bounds.end == at);
+        if !is_at_its_offsets {
+            return Ok(None);
         }
-        let table = keyspace(&self.database, topic.name()).map_err(|e| self.failed(&e))?;
-        tables.insert(topic.clone(), table.clone());
-        Ok(table)
+        self.log
+            .read(topic, shard, offset)
+            .map_err(|e| self.failed(&e))
     }
 
-    fn failed(&self, error: &fjall::Error) -> LogError {
+    /// Makes copies smaller that have grown.
+    pub(super) fn compact(&self) -> Result<(), LogError> {
+        self.log
+            .compact(DIRTY_MIN)
+            .map(drop)
+            .map_err(|e| self.failed(&e))
+    }
+
+    fn noted(&self, what: &str, topic: &Topic, shard: Shard) -> Offset {
+        self.log
+            .note(&Group::new(what), &of(topic), shard)
+            .unwrap_or_default()
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> LogError {
         failed(&self.directory, error)
     }
 }
 
-fn keyspace(database: &Database, name: &str) -> Result<Keyspace, fjall::Error> {
-    database.keyspace(name, || {
-        KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES)
-    })
+const CLUSTER: &str = "a cluster";
+const MARK: &str = "mark";
+const SINCE: &str = "since";
+
+/// A partition's notes.
+fn notes(topic: &Topic, shard: Shard, at: Offset, now: TimeMs) -> [Note; 2] {
+    let since = Offset(u64::try_from(now.0).unwrap_or_default());
+    [(MARK, at), (SINCE, since)].map(|(what, value)| (Group::new(what), of(topic), shard, value))
 }
 
-fn failed(directory: &str, error: &fjall::Error) -> LogError {
+/// What a topic's notes stand under: no topic, so that nothing waits for them.
+fn of(topic: &Topic) -> Topic {
+    Topic::new(&format!("copy of {topic}"))
+}
+
+fn failed(directory: &str, error: &dyn std::fmt::Display) -> LogError {
     LogError::Storage(format!(
         "the local copies in {directory} cannot be used ({error}): mend the disk, or remove the directory: it is made anew from the topics"
     ))
 }
 
-fn row_key(shard: Shard, key: &[u8]) -> Vec<u8> {
-    [&shard.0.to_be_bytes(), key].concat()
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use std::sync::Arc;
 
-fn mark_key(topic: &Topic, shard: Shard) -> Vec<u8> {
-    [topic.name().as_bytes(), &[0], &shard.0.to_be_bytes()].concat()
-}
+    const SHARD: Shard = Shard(1);
+    const NOW: TimeMs = TimeMs(1_000_000_000);
 
-fn mark_value(at: Offset, now: TimeMs) -> [u8; 16] {
-    let mut value = [0; 16];
-    let (first, second) = value.split_at_mut(8);
-    first.copy_from_slice(&at.0.to_be_bytes());
-    second.copy_from_slice(&now.0.to_be_bytes());
-    value
+    fn open(directory: &Path, cluster: &str) -> Mirror {
+        let clock: ClockMs = Arc::new(|| NOW);
+        Mirror::open(directory, 2, cluster, &clock).unwrap()
+    }
+
+    fn table() -> Topic {
+        Topic::new("table")
+    }
+
+    /// Records at these offsets, in a batch up to `next`.
+    fn read(base: u64, records: &[(u64, &str, Option<&str>)], next: u64) -> RecordBatch {
+        let mut batch = Batch::default();
+        for (offset, key, value) in records {
+            let record = crate::batch::Record {
+                offset: Offset(*offset),
+                appended_at: NOW,
+                key: key.as_bytes(),
+                value: value.map(str::as_bytes),
+            };
+            batch.push_kept(Offset(base), NOW, &record);
+        }
+        batch.extend_span(next - base);
+        RecordBatch::placed(batch, Offset(base), NOW)
+    }
+
+    fn mark(mirror: &Mirror, topic: &Topic, end: u64) -> u64 {
+        mirror.mark(topic, SHARD, Offset(end), NOW).unwrap().0
+    }
+
+    fn contents(mirror: &Mirror, topic: &Topic) -> Vec<(String, String)> {
+        let mut rows = std::collections::BTreeMap::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        mirror
+            .for_each(topic, SHARD, &mut |key, value| {
+                match value {
+                    Some(value) => rows.insert(text(key), text(value)),
+                    None => rows.remove(&text(key)),
+                };
+            })
+            .unwrap();
+        rows.into_iter().collect()
+    }
+
+    fn value_at(mirror: &Mirror, topic: &Topic, offset: u64) -> Option<String> {
+        let batch = mirror.batch(topic, SHARD, Offset(offset)).unwrap()?;
+        let record = batch.iter().find(|record| record.offset == Offset(offset));
+        record.map(|record| String::from_utf8(record.value.unwrap().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_table_stands_at_its_own_offsets_whatever_lies_between_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let topic = table();
+        let first = read(0, &[(2, "a", Some("1")), (5, "b", Some("2"))], 9);
+        // what was read twice, in batches that are cut elsewhere, is taken over once
+        let again = read(4, &[(5, "b", Some("2")), (11, "a", Some("3"))], 12);
+        {
+            let mirror = open(directory.path(), "one");
+            assert_eq!(mark(&mirror, &topic, 12), 0);
+            for batch in [&first, &again] {
+                mirror
+                    .apply(&topic, SHARD, batch.base(), batch, NOW)
+                    .unwrap();
+            }
+            // something before it is missing
+            let far = read(20, &[(20, "c", Some("9"))], 21);
+            mirror.apply(&topic, SHARD, Offset(20), &far, NOW).unwrap();
+        }
+        let mirror = open(directory.path(), "one");
+        assert_eq!(mark(&mirror, &topic, 12), 12);
+        let values = [2, 5, 11, 3, 12].map(|offset| value_at(&mirror, &topic, offset));
+        let expected = [Some("1"), Some("2"), Some("3"), None, None];
+        assert_eq!(values, expected.map(|value| value.map(str::to_owned)));
+        let rows = [("a", "3"), ("b", "2")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(contents(&mirror, &topic), rows);
+    }
+
+    #[test]
+    fn changes_of_our_own_are_there_whether_or_not_the_mark_has_moved() {
+        let directory = tempfile::tempdir().unwrap();
+        let topic = table();
+        {
+            let mirror = open(directory.path(), "one");
+            mark(&mirror, &topic, 0);
+            for (key, value, at) in [
+                ("a", Some("1"), Some(7)),
+                ("b", Some("2"), None),
+                ("a", None, None),
+            ] {
+                let mut changes = Batch::default();
+                changes.push(key.as_bytes(), value.map(str::as_bytes));
+                let marks: Vec<_> = at
+                    .map(|at| ((topic.clone(), SHARD), Offset(at)))
+                    .into_iter()
+                    .collect();
+                mirror
+                    .follow(&[(&topic, SHARD, &changes)], &marks, NOW)
+                    .unwrap();
+            }
+        }
+        let mirror = open(directory.path(), "one");
+        assert_eq!(mark(&mirror, &topic, 30), 7);
+        // what is read from the mark on may be there already
+        let since = read(
+            7,
+            &[(8, "b", Some("2")), (10, "a", None), (12, "c", Some("3"))],
+            14,
+        );
+        mirror.apply(&topic, SHARD, Offset(7), &since, NOW).unwrap();
+        assert_eq!(mark(&mirror, &topic, 30), 14);
+        let rows = [("b", "2"), ("c", "3")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(contents(&mirror, &topic), rows);
+        // nothing is looked up where offsets are not the topic's
+        assert_eq!(
+            mirror
+                .batch(&topic, SHARD, Offset(1))
+                .unwrap()
+                .map(|batch| batch.count()),
+            None
+        );
+    }
+
+    #[test]
+    fn a_copy_that_is_ahead_too_old_of_another_cluster_or_unreadable_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let topic = table();
+        let fill = |mirror: &Mirror| {
+            let batch = read(0, &[(2, "a", Some("1"))], 9);
+            assert_eq!(mark(mirror, &topic, 100), 0);
+            mirror.apply(&topic, SHARD, Offset(0), &batch, NOW).unwrap();
+        };
+        fill(&open(directory.path(), "one"));
+        let mirror = open(directory.path(), "one");
+        assert_eq!(mark(&mirror, &topic, 8), 0, "ahead of its topic");
+        assert_eq!(contents(&mirror, &topic), []);
+        fill(&mirror);
+        drop(mirror);
+        let mirror = open(directory.path(), "one");
+        let later = TimeMs(NOW.0 + i64::try_from(DELETE_RETENTION_MS).unwrap());
+        let at = mirror.mark(&topic, SHARD, Offset(100), later).unwrap();
+        assert_eq!(
+            (at, contents(&mirror, &topic)),
+            (Offset(0), Vec::new()),
+            "too old"
+        );
+        fill(&mirror);
+        drop(mirror);
+        fill(&open(directory.path(), "another"));
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "jnl") {
+                std::fs::write(&path, b"neither a journal nor anything else").unwrap();
+            }
+        }
+        fill(&open(directory.path(), "another"));
+    }
+
+    #[test]
+    fn compaction_keeps_what_the_copies_come_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let topic = table();
+        let mirror = open(directory.path(), "one");
+        mark(&mirror, &topic, 0);
+        for round in 0..50 {
+            let mut changes = Batch::default();
+            for user in 0..200 {
+                changes.push(
+                    format!("{user}").as_bytes(),
+                    Some(format!("{round}").as_bytes()),
+                );
+            }
+            mirror
+                .follow(&[(&topic, SHARD, &changes)], &[], NOW)
+                .unwrap();
+        }
+        let before = contents(&mirror, &topic);
+        assert_eq!(mirror.log.compact(0).unwrap(), 49 * 200);
+        assert_eq!(contents(&mirror, &topic), before);
+    }
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, PurgeConfig};
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -30,12 +30,14 @@ use super::client::{
     Consequence, KafkaSettings, TRANSACTION, Watch, consequence, let_go, patiently,
     refused_settings, told_code,
 };
-use super::ffi;
+use super::ffi::{self, Outlet};
 use crate::log::{LogError, Write};
 use crate::types::{Offset, Shard, Topic};
 
 /// One call to the brokers; more of them are made while the patience lasts.
 const CALL: Duration = Duration::from_secs(5);
+/// Most records handed to librdkafka in one call.
+const RECORDS_PER_CALL: usize = 1_000;
 /// How long the end of a transaction is tried for: by then the brokers have aborted it themselves.
 const ENDING: Duration = TRANSACTION;
 
@@ -65,6 +67,8 @@ pub(super) struct Transactor {
     settings: Arc<KafkaSettings>,
     transactional_id: String,
     producer: Arc<BaseProducer<Watch>>,
+    /// Topics that the producer has written to.
+    outlets: BTreeMap<Topic, Outlet<Watch>>,
     open: bool,
     guarantee: Guarantee,
 }
@@ -100,6 +104,7 @@ impl Transactor {
             settings: Arc::clone(settings),
             transactional_id: transactional_id.to_owned(),
             producer,
+            outlets: BTreeMap::new(),
             open: false,
         })
     }
@@ -122,43 +127,55 @@ impl Transactor {
 
     /// Writes records; they wait in memory.
     pub(super) fn write(&mut self, write: &Write) -> Result<(), Failure> {
-        for record in write.batch.iter() {
-            self.send(&write.topic, write.shard, record.key, record.value)?;
+        let records = write.batch.iter();
+        self.send(
+            &write.topic,
+            write.shard,
+            records.map(|record| (record.key, record.value)),
+        )
+    }
+
+    /// Writes records to one partition.
+    pub(super) fn send<'a>(
+        &mut self,
+        topic: &Topic,
+        shard: Shard,
+        records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), Failure> {
+        let mut records = records.peekable();
+        let mut part: Vec<_> = Vec::new();
+        while records.peek().is_some() {
+            part.clear();
+            part.extend(records.by_ref().take(RECORDS_PER_CALL));
+            let mut left = part.as_slice();
+            while !left.is_empty() {
+                let (written, stopped_by) = match self.outlet(topic) {
+                    Ok(outlet) => outlet.write(shard, left.iter().copied()),
+                    Err(code) => (0, Some(code)),
+                };
+                left = left.get(written..).unwrap_or_default();
+                match stopped_by {
+                    None => {}
+                    Some(RDKafkaErrorCode::QueueFull) => {
+                        // room comes as messages are acknowledged
+                        self.producer.poll(Duration::ZERO);
+                        std::thread::sleep(Duration::from_micros(250));
+                    }
+                    Some(code) => return Err(self.failed(&KafkaError::MessageProduction(code))),
+                }
+            }
         }
         Ok(())
     }
 
-    /// Writes one record.
-    pub(super) fn send(
-        &mut self,
-        topic: &Topic,
-        shard: Shard,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<(), Failure> {
-        let Ok(partition) = i32::try_from(shard.0) else {
-            return Err(self.failed(&KafkaError::MessageProduction(
-                RDKafkaErrorCode::UnknownPartition,
-            )));
-        };
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic.name())
-            .key(key)
-            .partition(partition);
-        if let Some(value) = value {
-            record = record.payload(value);
+    fn outlet(&mut self, topic: &Topic) -> Result<&Outlet<Watch>, RDKafkaErrorCode> {
+        if !self.outlets.contains_key(topic) {
+            let outlet = Outlet::new(&self.producer, topic)?;
+            self.outlets.insert(topic.clone(), outlet);
         }
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    // handed back: room comes as messages are acknowledged
-                    record = back;
-                    self.producer.poll(Duration::ZERO);
-                    std::thread::sleep(Duration::from_micros(250));
-                }
-                Err((error, _)) => return Err(self.failed(&error)),
-            }
-        }
+        self.outlets
+            .get(topic)
+            .ok_or(RDKafkaErrorCode::UnknownTopic)
     }
 
     /// Waits until everything written is acknowledged.
@@ -329,7 +346,8 @@ impl Transactor {
             "another producer takes over"
         );
         let next = start(&self.settings, &self.transactional_id, self.guarantee)?;
-        let_go(std::mem::replace(&mut self.producer, next));
+        let outlets = std::mem::take(&mut self.outlets);
+        let_go((outlets, std::mem::replace(&mut self.producer, next)));
         Ok(())
     }
 }
@@ -355,6 +373,10 @@ fn start(
     if guarantee == Guarantee::AtLeastOnce {
         return Ok(Arc::new(producer));
     }
+    // one that asks for its coordinator before it has reached any broker waits half a second
+    let _ = producer
+        .client()
+        .fetch_metadata(Some("__transaction_state"), CALL);
     let watch = Arc::clone(producer.client().context());
     patiently(settings, &watch, "start a transactional producer", || {
         producer.init_transactions(CALL).or_else(retriable)

@@ -129,6 +129,11 @@ impl Partition {
         self.batches.last().map_or(Offset(0), Stored::end)
     }
 
+    /// Where its batches begin.
+    pub(super) fn bases(&self) -> impl Iterator<Item = Offset> {
+        self.batches.iter().map(|stored| stored.base)
+    }
+
     pub(super) fn push(&mut self, stored: Stored) {
         self.batches.push(stored);
     }
