@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
 /// Most that a thread keeps for later.
-const SPARE_BYTES_MAX: usize = 16 * 1024 * 1024;
+const SPARE_BYTES_MAX: usize = 8 * 1024 * 1024;
 const SPARES_MAX: usize = 32;
 /// Smaller ones are not worth it, larger ones are seldom wanted again.
 const KEPT_BYTES_MIN: usize = 4 * 1024;

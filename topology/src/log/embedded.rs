@@ -51,8 +51,8 @@ pub struct FjallStorage {
 const FORMAT: [u8; 1] = [1];
 /// Memory for blocks that were read; batches are read once, in order, so it stays small.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
-const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How much of a journal is read at once to see whether it can be.
 const JOURNAL_PART_BYTES: usize = 256 * 1024;
 

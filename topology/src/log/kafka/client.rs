@@ -151,7 +151,7 @@ impl KafkaSettings {
             // both for each partition, since each has a queue of its own: there may be thousands
             .set("fetch.message.max.bytes", "262144")
             .set("queued.max.messages.kbytes", "1024")
-            .set("queued.min.messages", "20000");
+            .set("queued.min.messages", "4000");
         self.with_properties(config)
     }
 
