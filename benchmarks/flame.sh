@@ -21,7 +21,7 @@ tidy() {
 
 profile() {
     local backend=$1 config="$directory/$1.toml" data="$directory/$1"
-    { cat; printf '[keys]\nfile = "%s/keys.json"\n[windows]\nignore = true\n[channels.email]\nfailure_rate = 0.01\n' "$directory"; } >"$config"
+    { cat; printf '[keys]\nfile = "%s/keys.json"\n[windows]\nignore = true\n[channels.email]\nfailure_rate = 0.01\nmax_in_flight = 4000\n' "$directory"; } >"$config"
     local command=("$sealpost" --config "$config" --data-dir "$data")
     if [ ! -e "$directory/in" ]; then
         "${command[@]}" keys generate >/dev/null

@@ -40,6 +40,7 @@ file = "$directory/keys.json"
 ignore = true
 [channels.email]
 failure_rate = 0.01
+max_in_flight = 4000
 TOML
     local command=("$sealpost" --config "$config" --data-dir "$data")
     if [ ! -e "$directory/in" ]; then

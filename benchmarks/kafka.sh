@@ -23,6 +23,7 @@ bootstrap_servers = "$bootstrap"
 ignore = true
 [channels.email]
 failure_rate = 0.01
+max_in_flight = 4000
 TOML
 run() { "$sealpost" --config "$directory/sealpost.toml" --data-dir "$directory/data" "$@" >/dev/null; }
 seconds() { # of the wall and of this process's CPU
@@ -38,7 +39,7 @@ run close 2026-01
 whole=$(seconds run run --drain)
 # everything is done: what is left is to join, and to read the stores back
 restore_with_copies=$(seconds run run --drain)
-rm -rf "$directory/data/mirror"
+rm -rf "$directory/data/copies"
 restore_without=$(seconds run run --drain)
 
 # What the topics hold, as the brokers have it on disk, and how many records that is.

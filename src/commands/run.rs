@@ -602,7 +602,7 @@ impl Shell<'_> {
                 let mut behind = 0;
                 for shard in self.deployment.shards() {
                     let end = log.bounds(&input.topic, shard)?.end;
-                    let done = log.committed(&spec.group, &input.topic, shard)?;
+                    let done = log.committed_so_far(&spec.group, &input.topic, shard)?;
                     behind += end.0.saturating_sub(done.unwrap_or_default().0);
                 }
                 self.metrics.lag(spec.name, input.topic.name(), behind);

@@ -276,6 +276,20 @@ pub trait Log: Send + Sync {
         shard: Shard,
     ) -> Result<Option<Offset>, LogError>;
 
+    /// As [`Log::committed`], without waiting for a step that is being committed: for whoever
+    /// watches, and decides nothing by it.
+    ///
+    /// # Errors
+    /// [`LogError`] when there is no such partition.
+    fn committed_so_far(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        shard: Shard,
+    ) -> Result<Option<Offset>, LogError> {
+        self.committed(group, topic, shard)
+    }
+
     /// Sets what a group has committed: the tool of a replay.
     ///
     /// # Errors

@@ -42,12 +42,14 @@ topic_prefix = "$1"
 [log.kafka]
 bootstrap_servers = "$bootstrap"
 instance_id = "sealpost"
+group_protocol = "classic"
 [keys]
 file = "keys.json"
 [windows]
 ignore = true
 [channels.email]
 failure_rate = 0.01
+max_in_flight = 4000
 TOML
 }
 configure sealpost. >"$directory/sealpost.toml"

@@ -279,9 +279,14 @@ impl Account {
     /// The event with this id, if it was seen.
     pub(super) fn find_seen(&self, table: &dyn Table, user: UserId, id: u64) -> Option<Seen> {
         (self.chunks.0..self.chunks.1).rev().find_map(|chunk| {
-            Seen::read_all(table.get(&chunk_key(user, chunk))?)
-                .rev()
-                .find(|seen| seen.id == id)
+            let chunk = table.get(&chunk_key(user, chunk))?;
+            // a user may have thousands: only the one that is found is taken apart
+            let entries = chunk.as_chunks::<ENTRY_BYTES>().0;
+            let entry = entries.iter().rev().find(|entry| {
+                let stored = entry.first_chunk().copied().map(u64::from_be_bytes);
+                stored == Some(id)
+            })?;
+            Seen::read(entry)
         })
     }
 

@@ -152,7 +152,7 @@ impl<'a> Stream<'a> {
     fn counted(&self, shard: Shard) -> Result<Offset> {
         let settle = &self.deployment.pipeline.settle.group;
         let usage = &self.deployment.topics().usage;
-        let committed = self.deployment.log.committed(settle, usage, shard)?;
+        let committed = self.deployment.log.committed_so_far(settle, usage, shard)?;
         Ok(committed.unwrap_or_default())
     }
 
@@ -210,9 +210,12 @@ impl<'a> Stream<'a> {
         let usage = self.deployment.topics().usage.clone();
         let (mut sent, mut tick) = (0_u64, 0_u32);
         while TICK * tick < length {
-            tick += 1;
-            let at = began + TICK * tick;
-            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            let first = tick + 1;
+            std::thread::sleep((began + TICK * first).saturating_duration_since(Instant::now()));
+            // an append that took longer than a tick leaves several that are due together
+            let passed = began.elapsed().as_micros() / TICK.as_micros();
+            let last_tick = length.as_micros() / TICK.as_micros();
+            tick = first.max(u32::try_from(passed.min(last_tick))?);
             let wanted = u128::from(rate) * (TICK * tick).as_micros() / 1_000_000;
             let (made, writes) = self.batches(u64::try_from(wanted)?.saturating_sub(sent))?;
             sent += made;
@@ -221,11 +224,15 @@ impl<'a> Stream<'a> {
             }
             let shards: Vec<_> = writes.iter().map(|write| write.shard).collect();
             self.deployment.append(writes)?;
-            // one of them, and another one the next time
+            // one shard, and another one the next time; each tick from when it was due
             if let Some(shard) = shards.get(tick as usize % shards.len()).copied() {
                 let end = self.deployment.log.bounds(&usage, shard)?.end;
                 let last = Offset(end.0.saturating_sub(1));
-                lock(due).push_back(Due { shard, last, at });
+                lock(due).extend((first..=tick).map(|tick| Due {
+                    shard,
+                    last,
+                    at: began + TICK * tick,
+                }));
             }
         }
         Ok(())
@@ -263,7 +270,9 @@ impl Watched<'_> {
             }
             for (shard, _) in next {
                 let log = &self.deployment.log;
-                let counted = log.committed(settle, usage, shard)?.unwrap_or_default();
+                let counted = log
+                    .committed_so_far(settle, usage, shard)?
+                    .unwrap_or_default();
                 let now = Instant::now();
                 lock(self.due).retain(|one| {
                     let done = one.shard == shard && one.last <= counted;

@@ -34,7 +34,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use self::client::{Consumer, consumer, let_go, patiently};
+use self::client::{Consumer, Standing, consumer, let_go, patiently};
 pub use self::client::{GroupProtocol, KafkaSettings, Membership, TopicCreation};
 use self::cursor::{Cursor, FENCE_KEY, Taken};
 use self::member::KafkaMember;
@@ -81,7 +81,7 @@ struct Inner {
     reader: Mutex<Arc<Consumer>>,
     cursors: Mutex<Cursors>,
     /// Asks what groups have committed.
-    offsets: Mutex<BTreeMap<Group, Arc<Consumer>>>,
+    offsets: Mutex<BTreeMap<(Group, Standing), Arc<Consumer>>>,
     /// Topics that are there, and their cleanup if this process was told.
     known: Mutex<BTreeMap<Topic, Option<Cleanup>>>,
     /// Writes outside any group.
@@ -376,13 +376,14 @@ impl KafkaLog {
         Ok(Arc::clone(&reader))
     }
 
-    fn offsets_client(&self, group: &Group) -> Result<Arc<Consumer>, LogError> {
+    fn offsets_client(&self, group: &Group, standing: Standing) -> Result<Arc<Consumer>, LogError> {
         let mut clients = lock(&self.0.offsets);
-        if let Some(client) = clients.get(group) {
+        let of = (group.clone(), standing);
+        if let Some(client) = clients.get(&of) {
             return Ok(Arc::clone(client));
         }
-        let client = consumer(&self.settings().offsets(group.name()))?;
-        clients.insert(group.clone(), Arc::clone(&client));
+        let client = consumer(&self.settings().offsets(group.name(), standing))?;
+        clients.insert(of, Arc::clone(&client));
         Ok(client)
     }
 
@@ -390,28 +391,30 @@ impl KafkaLog {
     fn renew_offsets_client(
         &self,
         group: &Group,
+        standing: Standing,
         stale: &Arc<Consumer>,
     ) -> Result<Arc<Consumer>, LogError> {
         {
             let mut clients = lock(&self.0.offsets);
+            let of = (group.clone(), standing);
             if clients
-                .get(group)
+                .get(&of)
                 .is_some_and(|client| Arc::ptr_eq(client, stale))
             {
-                clients.remove(group);
+                clients.remove(&of);
             }
         }
-        self.offsets_client(group)
+        self.offsets_client(group, standing)
     }
 
-    /// What a group has committed in each partition, once every transaction that has handed
-    /// offsets to it is over.
+    /// What a group has committed in each partition.
     fn committed_offsets(
         &self,
         group: &Group,
         partitions: &[(&Topic, Shard)],
+        standing: Standing,
     ) -> Result<BTreeMap<(Topic, Shard), Offset>, LogError> {
-        let mut client = self.offsets_client(group)?;
+        let mut client = self.offsets_client(group, standing)?;
         let watch = Arc::clone(client.context());
         let mut failures = 0;
         let what = format!("ask what group {group} has committed");
@@ -431,7 +434,7 @@ impl KafkaLog {
             if answered.is_err() {
                 failures += 1;
                 if failures % RENEW_AFTER == 0
-                    && let Ok(renewed) = self.renew_offsets_client(group, &client)
+                    && let Ok(renewed) = self.renew_offsets_client(group, standing, &client)
                 {
                     let_go(std::mem::replace(&mut client, renewed));
                 }
@@ -629,7 +632,18 @@ impl Log for KafkaLog {
         shard: Shard,
     ) -> Result<Option<Offset>, LogError> {
         self.check_partition(topic, shard)?;
-        let committed = self.committed_offsets(group, &[(topic, shard)])?;
+        let committed = self.committed_offsets(group, &[(topic, shard)], Standing::Over)?;
+        Ok(committed.get(&(topic.clone(), shard)).copied())
+    }
+
+    fn committed_so_far(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        shard: Shard,
+    ) -> Result<Option<Offset>, LogError> {
+        self.check_partition(topic, shard)?;
+        let committed = self.committed_offsets(group, &[(topic, shard)], Standing::SoFar)?;
         Ok(committed.get(&(topic.clone(), shard)).copied())
     }
 
@@ -640,7 +654,7 @@ impl Log for KafkaLog {
         if progress.is_empty() {
             return Ok(());
         }
-        let client = self.offsets_client(group)?;
+        let client = self.offsets_client(group, Standing::Over)?;
         let what = format!("set what group {group} has committed");
         let offsets = list(
             progress

@@ -66,6 +66,15 @@ pub enum Membership {
     Static,
 }
 
+/// Which of a group's offsets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Once every transaction that has handed some over is over.
+    Over,
+    /// What is committed at this moment.
+    SoFar,
+}
+
 /// How a group agrees on who owns what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupProtocol {
@@ -156,19 +165,22 @@ impl KafkaSettings {
     }
 
     /// Asks what a group has committed, without being a member.
-    pub(super) fn offsets(&self, group: &str) -> ClientConfig {
+    pub(super) fn offsets(&self, group: &str, standing: Standing) -> ClientConfig {
+        let isolation = match standing {
+            Standing::Over => "read_committed",
+            Standing::SoFar => "read_uncommitted",
+        };
         let mut config = self.base();
         config
             .set("group.id", group)
-            // offsets of a transaction that is not over are waited for
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("enable.auto.commit", "false");
         self.with_properties(config)
     }
 
     /// Becomes a member of a group, and reads nothing.
     pub(super) fn member(&self, group: &str, slot: u32) -> ClientConfig {
-        let mut config = self.offsets(group);
+        let mut config = self.offsets(group, Standing::Over);
         config
             .set("enable.auto.offset.store", "false")
             // longer than any step or restore; the session, kept in the background, is short

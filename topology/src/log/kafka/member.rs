@@ -25,7 +25,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::client::{
-    Consequence, Watch, consequence, consumer, let_go, refused_settings, told_code,
+    Consequence, Standing, Watch, consequence, consumer, let_go, refused_settings, told_code,
 };
 use super::cursor::{Cursor, Taken};
 use super::ffi::{self, Bell};
@@ -452,7 +452,7 @@ impl KafkaMember {
         };
         let committed = self
             .log
-            .committed_offsets(&self.group, &[(topic, *shard)])?
+            .committed_offsets(&self.group, &[(topic, *shard)], Standing::Over)?
             .get(&(topic.clone(), *shard))
             .copied();
         let offsets = list([(topic, *shard, native(committed.unwrap_or_default()))]);
