@@ -1,5 +1,7 @@
 package sealpost.peer;
 
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -11,15 +13,18 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.utils.Bytes;
 
-/** Holds what the peer wrote against what sealpost wrote, record by record: {@code Compare BOOTSTRAP ONE OTHER}. */
+/**
+ * Holds what the peer wrote against what sealpost wrote, record by record: {@code Compare BOOTSTRAP ONE OTHER}. Of each
+ * value its SHA-256 is kept: a million pages on either side would not fit into memory.
+ */
 public final class Compare {
     private Compare() {}
 
     public static void main(String[] arguments) {
-        Map<Bytes, byte[]> one = read(arguments[0], arguments[1] + "statements", Schemas.Name.STATEMENT);
-        Map<Bytes, byte[]> other = read(arguments[0], arguments[2] + "statements", Schemas.Name.STATEMENT);
-        long total = one.values().stream().mapToLong(bytes -> Records.Statement.read(bytes).total()).sum();
-        long otherTotal = other.values().stream().mapToLong(bytes -> Records.Statement.read(bytes).total()).sum();
+        Map<Bytes, Seen> one = read(arguments[0], arguments[1] + "statements", Schemas.Name.STATEMENT);
+        Map<Bytes, Seen> other = read(arguments[0], arguments[2] + "statements", Schemas.Name.STATEMENT);
+        long total = one.values().stream().mapToLong(Seen::total).sum();
+        long otherTotal = other.values().stream().mapToLong(Seen::total).sum();
         long statements = same(one, other);
         int count = one.size();
         int otherCount = other.size();
@@ -32,13 +37,29 @@ public final class Compare {
         System.exit(equal ? 0 : 1);
     }
 
-    private static long same(Map<Bytes, byte[]> one, Map<Bytes, byte[]> other) {
-        return one.entrySet().stream().filter(entry -> Arrays.equals(entry.getValue(), other.get(entry.getKey()))).count();
+    /** A record's value, and of a statement its total. */
+    private record Seen(byte[] digest, long total) {
+        boolean isSameAs(Seen other) {
+            return other != null && Arrays.equals(digest, other.digest);
+        }
+    }
+
+    private static long same(Map<Bytes, Seen> one, Map<Bytes, Seen> other) {
+        return one.entrySet().stream().filter(entry -> entry.getValue().isSameAs(other.get(entry.getKey()))).count();
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException error) {
+            throw new IllegalStateException("every Java has SHA-256", error);
+        }
     }
 
     /** The last record of each key; of dispatches, of each message key. */
-    private static Map<Bytes, byte[]> read(String bootstrap, String topic, Schemas.Name schema) {
-        Map<Bytes, byte[]> records = new HashMap<>();
+    private static Map<Bytes, Seen> read(String bootstrap, String topic, Schemas.Name schema) {
+        Map<Bytes, Seen> records = new HashMap<>();
+        MessageDigest digest = sha256();
         Map<String, Object> settings = Map.of("bootstrap.servers", bootstrap, "isolation.level", "read_committed");
         try (var consumer = new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             List<TopicPartition> partitions = new ArrayList<>();
@@ -51,7 +72,8 @@ public final class Compare {
                     if (schema.wrote(record.value())) {
                         byte[] key = schema == Schemas.Name.DISPATCH
                             ? Records.Dispatch.read(record.value()).messageKey().copy() : record.key();
-                        records.put(Bytes.wrap(key), record.value());
+                        long total = schema == Schemas.Name.STATEMENT ? Records.Statement.read(record.value()).total() : 0;
+                        records.put(Bytes.wrap(key), new Seen(digest.digest(record.value()), total));
                     }
                 });
             }
