@@ -53,6 +53,8 @@ const FORMAT: [u8; 1] = [1];
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What the engine's version file holds once it is written: `FJL` and a number.
+const VERSION_BYTES: u64 = 4;
 /// How much of a journal is read at once to see whether it can be.
 const JOURNAL_PART_BYTES: usize = 256 * 1024;
 
@@ -181,12 +183,17 @@ impl FjallStorage {
 }
 
 /// Removes what a process left behind that was killed while it made the log. The engine writes
-/// its version last and does not get past a first journal that is there without it.
+/// its version last, in two parts, and does not get past a first journal that is there without it.
+/// Its first keyspace comes after the version: a directory that has one was finished, whatever
+/// became of its version since, and nothing of it is touched.
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
     let (version, journal) = (directory.join("version"), directory.join("0.jnl"));
     let unfinished = || -> io::Result<bool> {
-        let finished = fs::metadata(&version).is_ok_and(|version| version.len() > 0);
-        Ok(!finished && journal.try_exists()?)
+        let finished = fs::metadata(&version).is_ok_and(|it| it.len() >= VERSION_BYTES);
+        let has_keyspace = || -> io::Result<bool> {
+            Ok(fs::read_dir(directory.join("keyspaces"))?.next().is_some())
+        };
+        Ok(!finished && journal.try_exists()? && !has_keyspace()?)
     };
     if !unfinished()? {
         return Ok(());

@@ -274,3 +274,26 @@ fn a_kill_while_the_log_is_made_leaves_a_directory_that_opens() {
         assert_eq!(read_all(&log, &topic, Shard(1)).len(), 1);
     }
 }
+
+#[test]
+fn a_log_whose_version_was_cut_is_refused_and_keeps_what_it_holds() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("log");
+    {
+        let log = open(&directory, SHARDS).unwrap();
+        let topic = create(&log, Cleanup::Keep, "topic");
+        let written = vec![records(&topic, Shard(1), &[("key", Some("value"))])];
+        log.append(written, Durability::Process).unwrap();
+    }
+    // a journal that has never been followed by another looks as it does in one that was not finished
+    let version = directory.join("version");
+    let whole = std::fs::read(&version).unwrap();
+    for length in 0..whole.len() {
+        std::fs::write(&version, &whole[..length]).unwrap();
+        assert!(open(&directory, SHARDS).is_err(), "{length} bytes");
+    }
+    std::fs::write(&version, whole).unwrap();
+    let log = open(&directory, SHARDS).unwrap();
+    let topic = create(&log, Cleanup::Keep, "topic");
+    assert_eq!(read_all(&log, &topic, Shard(1)).len(), 1);
+}
