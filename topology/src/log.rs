@@ -314,7 +314,7 @@ pub trait Log: Send + Sync {
     }
 
     /// The batch of a compacted partition in which an offset lies, where the log has it nearer than
-    /// [`Log::read`] would have to go; `None` says nothing.
+    /// [`Log::read`] would have to go. Neither `None` nor a record that is missing says anything.
     ///
     /// # Errors
     /// [`LogError`].

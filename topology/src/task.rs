@@ -511,18 +511,21 @@ impl Lookup for LogLookup<'_> {
             .0
             .iter()
             .find(|(of, batch)| *of == input && batch.holds(offset));
-        if let Some((_, batch)) = cached {
-            return Ok(batch.value(key, offset));
+        if let Some(value) = cached.and_then(|(_, batch)| batch.value(key, offset)) {
+            return Ok(Some(value));
         }
         let Some(topic) = self.spec.inputs.get(input.0) else {
             return Ok(None);
         };
-        let batch = match self.log.at_hand(&topic.topic, self.shard, offset)? {
-            None => self.log.read(&topic.topic, self.shard, offset)?,
-            batch => batch,
-        };
-        let Some(batch) = batch.map(IndexedBatch::new) else {
-            return Ok(None);
+        let near = self.log.at_hand(&topic.topic, self.shard, offset)?;
+        let near = near.map(IndexedBatch::new);
+        // what is at hand may be compacted further than the log, which has the last word
+        let batch = match near.filter(|batch| batch.value(key, offset).is_some()) {
+            Some(batch) => batch,
+            None => match self.log.read(&topic.topic, self.shard, offset)? {
+                Some(batch) => IndexedBatch::new(batch),
+                None => return Ok(None),
+            },
         };
         let value = batch.value(key, offset);
         if self.cache.0.len() >= LOOKUP_BATCHES {

@@ -241,15 +241,8 @@ impl<S: Storage> Shared<S> {
         } in writes
         {
             self.index().partition(&topic, shard)?;
-            prepared.extend(split(batch).into_iter().map(|batch| Prepared {
-                topic: topic.clone(),
-                shard,
-                extent: Extent {
-                    span: batch.span(),
-                    count: batch.count(),
-                },
-                stored: batch.encode(now),
-            }));
+            let parts = split(batch).into_iter();
+            prepared.extend(parts.map(|part| Prepared::fresh(&topic, shard, &part, now)));
         }
         Ok(prepared)
     }
