@@ -535,3 +535,6 @@ impl Lookup for LogLookup<'_> {
         Ok(value)
     }
 }
+
+#[cfg(test)]
+mod tests;
