@@ -5,8 +5,9 @@
 //! - `batches` holds each stored batch under (topic number 2, partition 4, base offset 8), values
 //!   apart from keys so that compaction of the tree does not rewrite them.
 //! - `spans` holds (offset span 8, record count 4) under the same key.
-//! - `meta` holds `format` → 1, `partitions` → 4 bytes, `topic/NAME` → (number 2, cleanup 1), and
-//!   `committed/`, length of the group's name 2, group, topic, partition 4 → offset 8.
+//! - `meta` holds `format` → 1, `partitions` → 4 bytes, `topic/NAME` → (number 2, cleanup 1),
+//!   `committed/`, length of the group's name 2, group, topic, partition 4 → offset 8, and
+//!   `compacted/`, topic, partition 4 → offset 8.
 //!
 //! Beside the engine's files, `reached` holds how far the log reached when it was last known to be
 //! on disk (`embedded/reached.rs`).
@@ -265,6 +266,10 @@ impl Storage for FjallStorage {
                 let committed =
                     read_committed(rest, &value).ok_or_else(|| self.damaged("offsets"))?;
                 contents.committed.push(committed);
+            } else if let Some(rest) = key.strip_prefix(COMPACTED) {
+                let compacted =
+                    read_compacted(rest, &value).ok_or_else(|| self.damaged("compactions"))?;
+                contents.compacted.push(compacted);
             }
         }
         for entry in self.spans.iter() {
@@ -326,6 +331,10 @@ impl Storage for FjallStorage {
             let key = committed_key(&group, &topic, shard);
             batch.insert(&self.meta, key, offset.0.to_be_bytes());
         }
+        for (topic, shard, to) in change.compacted {
+            let key = compacted_key(&topic, shard);
+            batch.insert(&self.meta, key, to.0.to_be_bytes());
+        }
         batch
             .commit()
             .map_err(|error| storage_failed(&self.directory, &error))?;
@@ -349,6 +358,7 @@ impl Storage for FjallStorage {
 
 const TOPIC: &[u8] = b"topic/";
 const COMMITTED: &[u8] = b"committed/";
+const COMPACTED: &[u8] = b"compacted/";
 
 fn topic_key(topic: &Topic) -> Vec<u8> {
     [TOPIC, topic.name().as_bytes()].concat()
@@ -389,6 +399,19 @@ fn read_committed(rest: &[u8], value: &[u8]) -> Option<(Group, Topic, Shard, Off
     let (topic, shard) = rest.split_last_chunk::<4>()?;
     Some((
         Group::new(std::str::from_utf8(group).ok()?),
+        Topic::new(std::str::from_utf8(topic).ok()?),
+        Shard(u32::from_be_bytes(*shard)),
+        Offset(u64::from_be_bytes(*value.first_chunk()?)),
+    ))
+}
+
+fn compacted_key(topic: &Topic, shard: Shard) -> Vec<u8> {
+    [COMPACTED, topic.name().as_bytes(), &shard.0.to_be_bytes()].concat()
+}
+
+fn read_compacted(rest: &[u8], value: &[u8]) -> Option<(Topic, Shard, Offset)> {
+    let (topic, shard) = rest.split_last_chunk::<4>()?;
+    Some((
         Topic::new(std::str::from_utf8(topic).ok()?),
         Shard(u32::from_be_bytes(*shard)),
         Offset(u64::from_be_bytes(*value.first_chunk()?)),

@@ -23,6 +23,7 @@ struct State {
     topics: Vec<(Topic, Cleanup)>,
     batches: HashMap<Place, (Extent, Vec<u8>)>,
     committed: HashMap<(Group, Topic, Shard), Offset>,
+    compacted: HashMap<(Topic, Shard), Offset>,
 }
 
 impl MemoryLog {
@@ -52,6 +53,11 @@ impl Storage for MemoryStorage {
                     (group.clone(), topic.clone(), *shard, *offset)
                 })
                 .collect(),
+            compacted: state
+                .compacted
+                .iter()
+                .map(|((topic, shard), to)| (topic.clone(), *shard, *to))
+                .collect(),
         })
     }
 
@@ -66,6 +72,9 @@ impl Storage for MemoryStorage {
         }
         for (group, topic, shard, offset) in change.committed {
             state.committed.insert((group, topic, shard), offset);
+        }
+        for (topic, shard, to) in change.compacted {
+            state.compacted.insert((topic, shard), to);
         }
         Ok(())
     }

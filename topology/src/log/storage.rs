@@ -29,6 +29,8 @@ pub struct Contents {
     pub batches: Vec<(Place, Extent)>,
     /// Committed offsets.
     pub committed: Vec<(Group, Topic, Shard, Offset)>,
+    /// How far partitions are compacted.
+    pub compacted: Vec<(Topic, Shard, Offset)>,
 }
 
 /// One atomic change.
@@ -40,6 +42,7 @@ pub struct Change {
     /// Batches that go; none of them is also in `put`.
     pub removed: Vec<Place>,
     pub committed: Vec<(Group, Topic, Shard, Offset)>,
+    pub compacted: Vec<(Topic, Shard, Offset)>,
 }
 
 /// Atomic, ordered by call, and nothing more: offsets, groups and visibility are [`super::LocalLog`]'s.

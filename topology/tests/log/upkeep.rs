@@ -288,6 +288,29 @@ fn a_trimmed_and_compacted_log_is_the_same_after_a_reopen() {
     assert_eq!(read(&open(directory.path(), 1).unwrap()), before);
 }
 
+#[test]
+fn what_was_compacted_before_a_reopen_is_not_new_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path(), 1).unwrap();
+    let table = create(&log, Cleanup::Compact, "table");
+    let names: Vec<_> = (0..100).map(|number| format!("key-{number}")).collect();
+    let rewrite = |log: &dyn Log, names: &[String], value: &str| {
+        for name in names {
+            put(log, &table, &[(name, Some(value))]);
+        }
+    };
+    rewrite(&log, &names, "1");
+    rewrite(&log, &names, "2");
+    assert_eq!(log.compact(0).unwrap(), 100);
+    drop(log);
+    let log = open(directory.path(), 1).unwrap();
+    rewrite(&log, &names[..50], "3");
+    assert_eq!(log.compact(0).unwrap(), 0, "half of what is there is new");
+    rewrite(&log, &names[50..51], "3");
+    assert_eq!(log.compact(0).unwrap(), 51);
+    assert_eq!(read_all(&log, &table, Shard(0)).len(), 100);
+}
+
 /// Bytes that no compression makes smaller.
 fn noise(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -12,15 +12,17 @@
 //!   lies below a batch holds it back.
 //! - One thread compacts or trims at a time; writers and readers go on meanwhile and wait for one
 //!   run at most.
-//! - Memory: two batches, and 24 bytes for each key written since the last time.
+//! - How far a partition was compacted is stored with it: opened again, only what is new counts.
+//! - Memory: two batches, and each key written since the last time with 24 bytes beside it.
 
-use std::collections::HashMap;
+mod latest;
 
 use crate::batch::{Batch, Record};
 use crate::log::storage::{Change, Extent, Place, Storage};
 use crate::log::{Cleanup, Durability, LogError};
 use crate::types::{Offset, Shard, TimeMs, Topic};
 
+use self::latest::Latest;
 use super::index::Stored;
 use super::{BATCH_BYTES_MAX, LocalLog, Shared, lock};
 
@@ -135,47 +137,66 @@ impl<S: Storage> Shared<S> {
             return Ok(0);
         }
         // no two records of a key are among the clean ones: what makes them old is dirty
-        let mut last = LastOffsets::default();
+        let mut latest = Latest::default();
         for stored in &dirty {
             for record in self.load(topic, shard, stored.base)?.iter() {
-                last.note(&record);
+                latest.note(record.key);
             }
         }
         let kept_since = TimeMs((self.clock)().0.saturating_sub(TOMBSTONE_KEPT_MS));
-        let stays = |record: &Record<'_>| {
-            last.allows(record) && (record.value.is_some() || record.appended_at >= kept_since)
-        };
         let mut gone = 0;
         let mut run = Run::default();
-        for stored in clean.iter().chain(&dirty) {
+        let mut stays = Vec::new();
+        for (place, stored) in clean.iter().chain(&dirty).enumerate() {
             let batch = self.load(topic, shard, stored.base)?;
-            let dead = batch.iter().filter(|record| !stays(record)).count() as u64;
+            stays.clear();
+            stays.extend(batch.iter().map(|record| {
+                let is_old = if place < clean.len() {
+                    latest.has(record.key)
+                } else {
+                    latest.next_is_old()
+                };
+                !is_old && (record.value.is_some() || record.appended_at >= kept_since)
+            }));
+            let dead = stays.iter().filter(|stays| !**stays).count() as u64;
             gone += dead;
             if dead == 0 && batch.bytes() >= BATCH_BYTES_FULL {
                 self.rewrite(topic, shard, std::mem::take(&mut run))?;
                 continue;
             }
-            run.take(stored, dead, batch.iter().filter(|record| stays(record)));
+            let kept = batch.iter().zip(&stays).filter(|(_, stays)| **stays);
+            run.take(stored, dead, kept.map(|(record, _)| record));
             if run.batch.bytes() >= BATCH_BYTES_FULL {
                 self.rewrite(topic, shard, std::mem::take(&mut run))?;
             }
         }
         self.rewrite(topic, shard, run)?;
-        if let (Some(last), Some(partition)) = (
-            dirty.last().or(clean.last()),
-            self.index_mut().partition_mut(topic, shard),
-        ) {
-            partition.set_compacted_to(last.end());
+        if let Some(last) = dirty.last() {
+            self.compacted(topic, shard, last.end())?;
         }
         Ok(gone)
     }
 
+    /// Notes how far a partition is compacted.
+    fn compacted(&self, topic: &Topic, shard: Shard, to: Offset) -> Result<(), LogError> {
+        let change = Change {
+            compacted: vec![(topic.clone(), shard, to)],
+            ..Change::default()
+        };
+        let mut order = lock(&self.order);
+        order.check()?;
+        order.note(self.storage.apply(change, Durability::Process))?;
+        if let Some(partition) = self.index_mut().partition_mut(topic, shard) {
+            partition.set_compacted_to(to);
+        }
+        Ok(())
+    }
+
     fn rewrite(&self, topic: &Topic, shard: Shard, run: Run) -> Result<(), LogError> {
-        let Some((with, stored)) = run.close() else {
+        let Some((with, stored, covered)) = run.close() else {
             return Ok(());
         };
-        let removed = run
-            .bases
+        let removed = covered
             .iter()
             .skip(1)
             .map(|base| place(topic, shard, *base))
@@ -195,27 +216,6 @@ impl<S: Storage> Shared<S> {
             partition.replace(with);
         }
         Ok(())
-    }
-}
-
-/// The last offset of each key, by half of the key's BLAKE3.
-#[derive(Default)]
-struct LastOffsets(HashMap<[u8; 16], Offset>);
-
-impl LastOffsets {
-    fn key(record: &Record<'_>) -> [u8; 16] {
-        let hash = blake3::hash(record.key);
-        hash.as_bytes().first_chunk().copied().unwrap_or_default()
-    }
-
-    fn note(&mut self, record: &Record<'_>) {
-        self.0.insert(Self::key(record), record.offset);
-    }
-
-    fn allows(&self, record: &Record<'_>) -> bool {
-        self.0
-            .get(&Self::key(record))
-            .is_none_or(|last| record.offset >= *last)
     }
 }
 
@@ -241,21 +241,19 @@ impl Run {
         }
     }
 
-    /// The batch that covers them all; `None` if it would be the one that is there.
-    fn close(&self) -> Option<(Stored, Vec<u8>)> {
+    /// The batch that covers them all, and where they began; `None` if it would be the one that is
+    /// there.
+    fn close(mut self) -> Option<(Stored, Vec<u8>, Vec<Offset>)> {
         let base = *self.bases.first()?;
         if self.bases.len() == 1 && self.dead == 0 {
             return None;
         }
-        let mut batch = self.batch.clone();
-        batch.extend_span(self.end.0 - base.0);
+        self.batch.extend_span(self.end.0 - base.0);
         let extent = Extent {
-            span: batch.span(),
-            count: batch.count(),
+            span: self.batch.span(),
+            count: self.batch.count(),
         };
-        Some((
-            Stored { base, extent },
-            batch.encode(self.time.unwrap_or_default()),
-        ))
+        let stored = self.batch.encode(self.time.unwrap_or_default());
+        Some((Stored { base, extent }, stored, self.bases))
     }
 }

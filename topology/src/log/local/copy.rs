@@ -86,6 +86,7 @@ impl<S: Storage> LocalLog<S> {
                 })
                 .collect(),
             committed: notes.clone(),
+            compacted: vec![(topic.clone(), shard, Offset::default())],
             ..Change::default()
         };
         order.note(shared.storage.apply(change, Durability::Process))?;

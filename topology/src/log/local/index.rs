@@ -36,7 +36,7 @@ impl Stored {
 #[derive(Default, Clone)]
 pub(super) struct Partition {
     batches: Vec<Stored>,
-    /// What lies before this offset was compacted since the log was opened.
+    /// Of what lies before this offset no key is there twice.
     compacted_to: Offset,
 }
 
@@ -48,6 +48,7 @@ impl Index {
             topics,
             mut batches,
             committed,
+            compacted,
         } = contents;
         let mut index = Self::default();
         for (topic, cleanup) in topics {
@@ -77,6 +78,11 @@ impl Index {
         }
         for (group, topic, shard, offset) in committed {
             index.committed.insert((group, topic, shard), offset);
+        }
+        for (topic, shard, to) in compacted {
+            if let Some(partition) = index.partition_mut(&topic, shard) {
+                partition.set_compacted_to(to);
+            }
         }
         Ok(index)
     }
@@ -205,7 +211,7 @@ mod tests {
                     )
                 })
                 .collect(),
-            committed: Vec::new(),
+            ..Contents::default()
         }
     }
 
