@@ -207,8 +207,7 @@ impl RecordBatch {
                 "claims to be longer than its bytes can make it",
             ));
         }
-        let mut body = Body::default();
-        body.filling().resize(length, 0);
+        let mut body = Body::of(length);
         let filled = lz4_flex::block::decompress_into(compressed, &mut body);
         if !filled.is_ok_and(|filled| filled == length) {
             return Err(DamagedBatch("does not decompress"));

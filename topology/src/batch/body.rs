@@ -25,6 +25,17 @@ impl Spares {
         body
     }
 
+    /// The smallest with room for so many bytes.
+    fn take_for(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let place = self.bodies.partition_point(|body| body.capacity() < bytes);
+        if place >= self.bodies.len() {
+            return None;
+        }
+        let body = self.bodies.remove(place);
+        self.bytes -= body.capacity();
+        Some(body)
+    }
+
     fn keep(&mut self, mut body: Vec<u8>) {
         let bytes = body.capacity();
         let worth = (KEPT_BYTES_MIN..=KEPT_BYTES_MAX).contains(&bytes);
@@ -49,6 +60,15 @@ thread_local! {
 pub(super) struct Body(Vec<u8>);
 
 impl Body {
+    /// So many zeros. What is of a known length is often kept for long: it takes no more memory than
+    /// it must.
+    pub(super) fn of(bytes: usize) -> Self {
+        let spare = SPARES.try_with(|spares| spares.borrow_mut().take_for(bytes));
+        let mut body = spare.ok().flatten().unwrap_or_default();
+        body.resize(bytes, 0);
+        Self(body)
+    }
+
     /// To be filled: with memory that was a batch's before, if there is any.
     pub(super) fn filling(&mut self) -> &mut Vec<u8> {
         if self.0.capacity() == 0 {
@@ -95,6 +115,16 @@ mod tests {
         assert_eq!(body.capacity(), 0, "nothing is taken before it is wanted");
         assert!(body.filling().is_empty());
         assert_eq!(body.capacity(), capacity);
+    }
+
+    #[test]
+    fn of_a_known_length_the_smallest_that_has_room_is_taken() {
+        let capacities = [40_000, 10_000, 20_000];
+        drop(capacities.map(|bytes| Body(Vec::with_capacity(bytes))));
+        let body = Body::of(15_000);
+        assert_eq!((body.capacity(), body.len()), (20_000, 15_000));
+        assert!(body.iter().all(|byte| *byte == 0));
+        assert_eq!(Body::of(50_000).capacity(), 50_000);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod transactor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -39,6 +40,7 @@ pub use self::client::{GroupProtocol, KafkaSettings, Membership, TopicCreation};
 use self::cursor::{Cursor, FENCE_KEY, Taken};
 use self::member::KafkaMember;
 use self::mirror::Mirror;
+use self::topics::DELETE_RETENTION_MS_BY_DEFAULT;
 pub use self::topics::TopicState;
 use self::transactor::{Failure, Guarantee, Transactor, by_partition, list, native};
 use super::{
@@ -82,18 +84,27 @@ struct Inner {
     cursors: Mutex<Cursors>,
     /// Asks what groups have committed.
     offsets: Mutex<BTreeMap<(Group, Standing), Arc<Consumer>>>,
-    /// Topics that are there, and their cleanup if this process was told.
-    known: Mutex<BTreeMap<Topic, Option<Cleanup>>>,
+    /// Topics that are there.
+    known: Mutex<BTreeMap<Topic, Known>>,
     /// Writes outside any group.
     writer: Mutex<Option<Transactor>>,
     /// Copies of compacted topics on local disk.
     mirror: Option<Mirror>,
-    /// Partitions that were restored here, and are written by this process alone since.
-    followed: Mutex<BTreeSet<(Topic, Shard)>>,
+    /// Partitions that were restored here, by the thread of the member that alone writes them since.
+    followed: Mutex<BTreeMap<(Topic, Shard), ThreadId>>,
     /// Seats that members of this process have, by group.
     slots: Mutex<BTreeMap<Group, BTreeSet<u32>>>,
     /// Says whether there may still be work on these topics.
     admission: OnceLock<Admission>,
+}
+
+/// What this process knows of a topic.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// If it was told.
+    cleanup: Option<Cleanup>,
+    /// How long a deletion can be seen, if the brokers say so.
+    delete_retention_ms: Option<u64>,
 }
 
 /// What [`Log::admit`] asks.
@@ -193,9 +204,19 @@ impl KafkaLog {
         Ok(())
     }
 
+    /// From where on a copy is to be read, by how its topic stands now.
+    fn judge(&self, mirror: &Mirror, topic: &Topic, shard: Shard) -> Result<Offset, LogError> {
+        let known = self.known().get(topic).copied().unwrap_or_default();
+        let age_ms_max = known
+            .delete_retention_ms
+            .unwrap_or(DELETE_RETENTION_MS_BY_DEFAULT);
+        let end = self.end(topic, shard)?;
+        mirror.judge(topic, shard, end, age_ms_max, self.now())
+    }
+
     /// Brings the copy of a partition up to its end.
     fn catch_up(&self, mirror: &Mirror, topic: &Topic, shard: Shard) -> Result<(), LogError> {
-        let from = mirror.mark(topic, shard, self.end(topic, shard)?, self.now())?;
+        let from = self.judge(mirror, topic, shard)?;
         self.read_through(topic, shard, from, &mut |at, batch| {
             mirror.apply(topic, shard, at, batch, self.now())
         })
@@ -236,8 +257,13 @@ impl KafkaLog {
         Arc::clone(&meta)
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Cleanup>>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Topic, Known>> {
         lock(&self.0.known)
+    }
+
+    fn is_compacted(&self, topic: &Topic) -> bool {
+        let known = self.known().get(topic).copied().unwrap_or_default();
+        known.cleanup == Some(Cleanup::Compact)
     }
 
     /// That a topic is there, with the partitions that it must have.
@@ -252,7 +278,7 @@ impl KafkaLog {
                 "topic {topic} has {found} partitions, and log.partitions is {wanted}"
             ))),
             Some(_) => {
-                self.known().insert(topic.clone(), None);
+                self.known().insert(topic.clone(), Known::default());
                 Ok(())
             }
         }
@@ -700,8 +726,9 @@ impl Log for KafkaLog {
         };
         lock(&self.0.followed).remove(&(topic.clone(), shard));
         self.catch_up(mirror, topic, shard)?;
-        mirror.for_each(topic, shard, see)?;
-        lock(&self.0.followed).insert((topic.clone(), shard));
+        mirror.for_each(topic, shard, self.now(), see)?;
+        let this = std::thread::current().id();
+        lock(&self.0.followed).insert((topic.clone(), shard), this);
         Ok(())
     }
 
@@ -711,14 +738,15 @@ impl Log for KafkaLog {
         shard: Shard,
         offset: Offset,
     ) -> Result<Option<RecordBatch>, LogError> {
-        let Some(mirror) = &self.0.mirror else {
+        // what is not compacted is not copied: it is all of what ever came
+        let Some(mirror) = self.0.mirror.as_ref().filter(|_| self.is_compacted(topic)) else {
             return Ok(None);
         };
         if let Some(batch) = mirror.batch(topic, shard, offset)? {
             return Ok(Some(batch));
         }
         // a copy that begins only now, or was left behind while the shard was elsewhere
-        if mirror.mark(topic, shard, Offset(u64::MAX), self.now())? <= offset {
+        if mirror.mark(topic, shard).is_none_or(|mark| mark <= offset) {
             self.catch_up(mirror, topic, shard)?;
             return mirror.batch(topic, shard, offset);
         }

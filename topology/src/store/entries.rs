@@ -267,7 +267,7 @@ impl Entries {
         }
         assert!(
             self.segments.len() < SEGMENTS_MAX,
-            "the state of one partition takes 16 GiB: use more partitions"
+            "the state of one partition takes 16 GiB, or has {SEGMENTS_MAX} entries above {SHARED_BYTES_MAX} bytes: use more partitions"
         );
         self.segments.push(segment);
         (self.segments.len() - 1) as u32

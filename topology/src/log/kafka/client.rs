@@ -196,7 +196,8 @@ impl KafkaSettings {
                     .set("group.protocol", "classic")
                     .set("partition.assignment.strategy", "range")
                     .set("session.timeout.ms", "10000")
-                    .set("heartbeat.interval.ms", "2000");
+                    // a member learns of another one by its next heartbeat: a start waits for that
+                    .set("heartbeat.interval.ms", "500");
             }
         }
         if self.membership == Membership::Static {

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -32,7 +33,8 @@ use super::ffi::{self, Bell};
 use super::transactor::{Failure, Guarantee, Offsets, Transactor, list, native};
 use super::{KafkaLog, MARKS, NOTHING_YET, Standstill, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
-use crate::log::{Cleanup, CommitError, LogError, Member, Ownership, Progress, Step, Waker};
+use crate::log::local::Prepared;
+use crate::log::{CommitError, LogError, Member, Ownership, Progress, Step, Waker, Write};
 use crate::types::{Group, Offset, Shard, Topic};
 
 /// How often one step is tried in a new generation, before its worker starts from the last commit.
@@ -218,9 +220,8 @@ impl KafkaMember {
             marked: Instant::now(),
         };
         if log.0.mirror.is_some() {
-            let known = log.known();
-            let compacted = |topic: &&Topic| known.get(*topic) == Some(&Some(Cleanup::Compact));
-            member.tables = topics.iter().filter(compacted).cloned().collect();
+            let tables = topics.iter().filter(|topic| log.is_compacted(topic));
+            member.tables = tables.cloned().collect();
         }
         Ok(member)
     }
@@ -386,10 +387,7 @@ impl KafkaMember {
     fn forget(&mut self, shard: Shard) {
         self.cursors.retain(|(_, of), _| *of != shard);
         self.ends.retain(|(_, of), _| *of != shard);
-        let mut followed = lock(&self.log.0.followed);
-        for changelog in &self.changelogs {
-            followed.remove(&(changelog.clone(), shard));
-        }
+        lock(&self.log.0.followed).retain(|(_, of), by| *of != shard || !is_this_thread(by));
     }
 
     fn cursor(
@@ -508,7 +506,7 @@ impl KafkaMember {
             let followed = lock(&self.log.0.followed);
             for write in &step.writes {
                 if !self.changelogs.contains(&write.topic)
-                    && followed.contains(&(write.topic.clone(), write.shard))
+                    && followed.contains_key(&(write.topic.clone(), write.shard))
                 {
                     self.changelogs.insert(write.topic.clone());
                 }
@@ -520,6 +518,8 @@ impl KafkaMember {
         self.marked = Instant::now();
         let followed: Vec<_> = lock(&self.log.0.followed)
             .iter()
+            .filter(|(_, by)| is_this_thread(by))
+            .map(|(partition, _)| partition)
             .filter(|(topic, shard)| self.changelogs.contains(topic) && self.owned.contains(shard))
             .cloned()
             .collect();
@@ -530,23 +530,41 @@ impl KafkaMember {
         Ok(self.log.ends(&asked)?.into_iter().collect())
     }
 
-    /// Takes a committed step over into the copies.
+    /// Takes a committed step over into the copies, as far as this member's thread is the one that
+    /// restored them: what another has restored since holds this step already, and perhaps more.
     fn follow(&self, step: &Step, marks: &Marks) -> Result<(), LogError> {
         let Some(mirror) = &self.log.0.mirror else {
             return Ok(());
         };
-        let changes: Vec<_> = {
+        let now = self.log.now();
+        let partition = |write: &Write| (write.topic.clone(), write.shard);
+        let ours: Partitions = {
             let followed = lock(&self.log.0.followed);
-            step.writes
-                .iter()
-                .filter(|write| followed.contains(&(write.topic.clone(), write.shard)))
-                .map(|write| (&write.topic, write.shard, &write.batch))
+            let written = step.writes.iter().map(partition);
+            let written = written.chain(marks.iter().map(|(marked, _)| marked.clone()));
+            written
+                .filter(|partition| followed.get(partition).is_some_and(is_this_thread))
                 .collect()
         };
-        if changes.is_empty() && marks.is_empty() {
+        let changes: Vec<_> = step
+            .writes
+            .iter()
+            .filter(|write| ours.contains(&partition(write)))
+            .map(|write| Prepared::fresh(&write.topic, write.shard, &write.batch, now))
+            .collect();
+        if ours.is_empty() {
             return Ok(());
         }
-        mirror.follow(&changes, marks, self.log.now())
+        // whoever restores one of them now waits, or has taken it before
+        let followed = lock(&self.log.0.followed);
+        let still = |of: &(Topic, Shard)| followed.get(of).is_some_and(is_this_thread);
+        let changes = changes
+            .into_iter()
+            .filter(|change| still(&change.partition()));
+        let marks = marks
+            .iter()
+            .filter(|(marked, _)| ours.contains(marked) && still(marked));
+        mirror.follow(changes.collect(), marks, now)
     }
 
     /// Copies what was read of a table.
@@ -560,7 +578,9 @@ impl KafkaMember {
         match &self.log.0.mirror {
             Some(mirror) if self.tables.contains(topic) => {
                 // nothing was read of it here yet: it begins where it was left
-                mirror.mark(topic, shard, Offset(u64::MAX), self.log.now())?;
+                if mirror.mark(topic, shard).is_none() {
+                    self.log.judge(mirror, topic, shard)?;
+                }
                 mirror.apply(topic, shard, from, read, self.log.now())
             }
             _ => Ok(()),
@@ -569,6 +589,10 @@ impl KafkaMember {
 }
 
 type Marks = Vec<((Topic, Shard), Offset)>;
+
+fn is_this_thread(by: &ThreadId) -> bool {
+    *by == std::thread::current().id()
+}
 
 impl Member for KafkaMember {
     fn poll(&mut self, timeout: Duration) -> Result<Vec<Ownership>, LogError> {

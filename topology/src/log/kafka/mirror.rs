@@ -21,8 +21,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::lock;
-use super::topics::DELETE_RETENTION_MS;
-use crate::batch::{Batch, RecordBatch};
+use crate::batch::RecordBatch;
 use crate::log::local::{ClockMs, Note, Prepared};
 use crate::log::{Cleanup, EmbeddedLog, Log as _, LogError, SeeRow, TopicSpec};
 use crate::types::{Group, Offset, Shard, TimeMs, Topic};
@@ -83,19 +82,26 @@ impl Mirror {
         })
     }
 
-    /// Up to where a copy reflects its partition, if it is fit to be read on from there.
-    pub(super) fn mark(
+    /// Up to where a copy reflects its partition, if it was found fit to be read on from there.
+    pub(super) fn mark(&self, topic: &Topic, shard: Shard) -> Option<Offset> {
+        lock(&self.fit)
+            .contains(&(topic.clone(), shard))
+            .then(|| self.noted(MARK, topic, shard))
+    }
+
+    /// Up to where a copy reflects its partition, by where that ends and by how long a deletion can
+    /// be seen there; one that is not fit to be read on from is emptied. Whoever takes a partition
+    /// over asks: it may have been elsewhere for long since it was asked last.
+    pub(super) fn judge(
         &self,
         topic: &Topic,
         shard: Shard,
         end: Offset,
+        age_ms_max: u64,
         now: TimeMs,
     ) -> Result<Offset, LogError> {
         let at = self.noted(MARK, topic, shard);
         let partition = (topic.clone(), shard);
-        if lock(&self.fit).contains(&partition) {
-            return Ok(at);
-        }
         let spec = TopicSpec {
             topic: topic.clone(),
             cleanup: Cleanup::Compact,
@@ -103,15 +109,12 @@ impl Mirror {
         self.log.create(&[spec]).map_err(|e| self.failed(&e))?;
         let since = i64::try_from(self.noted(SINCE, topic, shard).0).unwrap_or_default();
         let age_ms = now.0.saturating_sub(since);
-        let fit = at <= end && u64::try_from(age_ms).unwrap_or(0) < DELETE_RETENTION_MS;
+        let fit = at <= end && u64::try_from(age_ms).unwrap_or(0) < age_ms_max;
         let at = if fit || at == Offset(0) {
             at
         } else {
             tracing::warn!(%topic, %shard, "a local copy is too old or ahead of its topic: made anew");
-            let notes = notes(topic, shard, Offset(0), now);
-            self.log
-                .clear(topic, shard, notes.into())
-                .map_err(|e| self.failed(&e))?;
+            self.clear(topic, shard, now)?;
             Offset(0)
         };
         lock(&self.fit).insert(partition);
@@ -146,36 +149,39 @@ impl Mirror {
     }
 
     /// Takes over changes that were committed, and the marks that are certain by now.
-    pub(super) fn follow(
+    pub(super) fn follow<'a>(
         &self,
-        changes: &[(&Topic, Shard, &Batch)],
-        marks: &[((Topic, Shard), Offset)],
+        changes: Vec<Prepared>,
+        marks: impl Iterator<Item = &'a ((Topic, Shard), Offset)>,
         now: TimeMs,
     ) -> Result<(), LogError> {
-        let changes = changes
-            .iter()
-            .map(|(topic, shard, changed)| Prepared::fresh(topic, *shard, changed, now));
-        let marks = marks
-            .iter()
-            .flat_map(|((topic, shard), at)| notes(topic, *shard, *at, now));
+        let marks = marks.flat_map(|((topic, shard), at)| notes(topic, *shard, *at, now));
         self.log
-            .take_over(changes.collect(), marks.collect())
+            .take_over(changes, marks.collect())
             .map_err(|e| self.failed(&e))
     }
 
-    /// Shows what a partition comes to.
+    /// Shows what a partition comes to. A copy that cannot be read is emptied before the error is
+    /// told: the next start reads the topic.
     pub(super) fn for_each(
         &self,
         topic: &Topic,
         shard: Shard,
+        now: TimeMs,
         see: &mut SeeRow<'_>,
     ) -> Result<(), LogError> {
-        self.log
-            .restore(topic, shard, see)
-            .map_err(|e| self.failed(&e))
+        let shown = self.log.restore(topic, shard, see);
+        shown.map_err(|error| match self.clear(topic, shard, now) {
+            Ok(()) => LogError::Storage(format!(
+                "the local copy of {topic} partition {shard} in {} could not be read and was thrown away ({error}): start again, and it is made anew from the topic",
+                self.directory
+            )),
+            Err(_) => self.failed(&error),
+        })
     }
 
-    /// The batch that covers an offset, of a copy at the topic's own offsets.
+    /// The batch that covers an offset, of a copy at the topic's own offsets. One that cannot be
+    /// read is none: the topic has it.
     pub(super) fn batch(
         &self,
         topic: &Topic,
@@ -193,8 +199,17 @@ impl Mirror {
         if !is_at_its_offsets {
             return Ok(None);
         }
+        self.log.read(topic, shard, offset).or_else(|error| {
+            tracing::warn!(%topic, %shard, %error, "a local copy cannot be read: its topic is");
+            Ok(None)
+        })
+    }
+
+    /// Empties a copy.
+    fn clear(&self, topic: &Topic, shard: Shard, now: TimeMs) -> Result<(), LogError> {
+        let notes = notes(topic, shard, Offset(0), now);
         self.log
-            .read(topic, shard, offset)
+            .clear(topic, shard, notes.into())
             .map_err(|e| self.failed(&e))
     }
 
@@ -242,10 +257,12 @@ fn failed(directory: &str, error: &dyn std::fmt::Display) -> LogError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::batch::Batch;
     use std::sync::Arc;
 
     const SHARD: Shard = Shard(1);
     const NOW: TimeMs = TimeMs(1_000_000_000);
+    const AGE_MS_MAX: u64 = 5_000;
 
     fn open(directory: &Path, cluster: &str) -> Mirror {
         let clock: ClockMs = Arc::new(|| NOW);
@@ -273,14 +290,15 @@ mod tests {
     }
 
     fn mark(mirror: &Mirror, topic: &Topic, end: u64) -> u64 {
-        mirror.mark(topic, SHARD, Offset(end), NOW).unwrap().0
+        let at = mirror.judge(topic, SHARD, Offset(end), AGE_MS_MAX, NOW);
+        at.unwrap().0
     }
 
     fn contents(mirror: &Mirror, topic: &Topic) -> Vec<(String, String)> {
         let mut rows = std::collections::BTreeMap::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         mirror
-            .for_each(topic, SHARD, &mut |key, value| {
+            .for_each(topic, SHARD, NOW, &mut |key, value| {
                 match value {
                     Some(value) => rows.insert(text(key), text(value)),
                     None => rows.remove(&text(key)),
@@ -342,9 +360,8 @@ mod tests {
                     .map(|at| ((topic.clone(), SHARD), Offset(at)))
                     .into_iter()
                     .collect();
-                mirror
-                    .follow(&[(&topic, SHARD, &changes)], &marks, NOW)
-                    .unwrap();
+                let changes = vec![Prepared::fresh(&topic, SHARD, &changes, NOW)];
+                mirror.follow(changes, marks.iter(), NOW).unwrap();
             }
         }
         let mirror = open(directory.path(), "one");
@@ -383,15 +400,14 @@ mod tests {
         assert_eq!(mark(&mirror, &topic, 8), 0, "ahead of its topic");
         assert_eq!(contents(&mirror, &topic), []);
         fill(&mirror);
-        drop(mirror);
-        let mirror = open(directory.path(), "one");
-        let later = TimeMs(NOW.0 + i64::try_from(DELETE_RETENTION_MS).unwrap());
-        let at = mirror.mark(&topic, SHARD, Offset(100), later).unwrap();
-        assert_eq!(
-            (at, contents(&mirror, &topic)),
-            (Offset(0), Vec::new()),
-            "too old"
-        );
+        // also in a process that has judged it before: the partition may have been elsewhere since
+        let judged_after = |age_ms: u64| {
+            let later = TimeMs(NOW.0 + i64::try_from(age_ms).unwrap());
+            let at = mirror.judge(&topic, SHARD, Offset(100), AGE_MS_MAX, later);
+            (at.unwrap().0, contents(&mirror, &topic).len())
+        };
+        assert_eq!(judged_after(AGE_MS_MAX - 1), (9, 1));
+        assert_eq!(judged_after(AGE_MS_MAX), (0, 0), "too old");
         fill(&mirror);
         drop(mirror);
         fill(&open(directory.path(), "another"));
@@ -402,6 +418,25 @@ mod tests {
             }
         }
         fill(&open(directory.path(), "another"));
+    }
+
+    #[test]
+    fn a_copy_of_which_a_part_cannot_be_read_is_thrown_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let topic = table();
+        let mirror = open(directory.path(), "one");
+        mark(&mirror, &topic, 0);
+        let marks = [((topic.clone(), SHARD), Offset(4))];
+        let changes = vec![Prepared::damaged(&topic, SHARD, 4)];
+        mirror.follow(changes, marks.iter(), NOW).unwrap();
+        assert_eq!(mark(&mirror, &topic, 9), 4);
+        let looked_up = mirror.batch(&topic, SHARD, Offset(1)).unwrap();
+        assert!(looked_up.is_none(), "the topic is asked instead");
+        let shown = mirror.for_each(&topic, SHARD, NOW, &mut |_, _| {});
+        let error = shown.unwrap_err().to_string();
+        assert!(error.contains("start again"), "{error}");
+        assert_eq!(mark(&mirror, &topic, 9), 0);
+        assert_eq!(contents(&mirror, &topic), []);
     }
 
     #[test]
@@ -418,9 +453,8 @@ mod tests {
                     Some(format!("{round}").as_bytes()),
                 );
             }
-            mirror
-                .follow(&[(&topic, SHARD, &changes)], &[], NOW)
-                .unwrap();
+            let changes = vec![Prepared::fresh(&topic, SHARD, &changes, NOW)];
+            mirror.follow(changes, [].iter(), NOW).unwrap();
         }
         let before = contents(&mirror, &topic);
         assert_eq!(mirror.log.compact(0).unwrap(), 49 * 200);

@@ -8,9 +8,9 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::consumer::Consumer as _;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::KafkaLog;
 use super::client::{TopicCreation, Watch, patiently, refused_settings, told, told_code};
 use super::transactor::{list, native};
+use super::{KafkaLog, Known};
 use crate::log::{Cleanup, LogError, TopicSpec};
 use crate::types::{Offset, Shard, Topic};
 
@@ -20,9 +20,11 @@ const CALL: Duration = Duration::from_secs(10);
 /// How long compaction leaves records alone: a stage that is behind still finds each row as it
 /// was, and a close reads the rows that its cut names.
 const COMPACTION_LAG_MS_MIN: &str = "86400000";
-/// How long a deletion can be seen: local copies that were not brought up to date for longer are
-/// made anew.
-pub(super) const DELETE_RETENTION_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// How long a deletion can be seen, where this makes the topic: local copies that were not brought
+/// up to date for longer are made anew.
+const DELETE_RETENTION_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// The same, where it is not known how the topic was made: as brokers have it by default.
+pub(super) const DELETE_RETENTION_MS_BY_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 
 /// How a topic stands on the brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,11 +179,21 @@ impl KafkaLog {
         if !missing.is_empty() {
             self.make(&missing)?;
         }
-        self.known().extend(
-            wanted
-                .iter()
-                .map(|spec| (spec.topic.clone(), Some(spec.cleanup))),
-        );
+        self.known().extend(wanted.iter().map(|spec| {
+            let state = there.iter().find(|state| state.topic == spec.topic);
+            let delete_retention_ms = match state {
+                None => Some(DELETE_RETENTION_MS),
+                Some(state) => state
+                    .settings
+                    .get("delete.retention.ms")
+                    .and_then(|value| value.parse().ok()),
+            };
+            let known = Known {
+                cleanup: Some(spec.cleanup),
+                delete_retention_ms,
+            };
+            (spec.topic.clone(), known)
+        }));
         Ok(())
     }
 
@@ -247,6 +259,7 @@ impl KafkaLog {
             )));
         }
         let partitions = i32::try_from(settings.partitions).unwrap_or(i32::MAX);
+        let delete_retention_ms = DELETE_RETENTION_MS.to_string();
         let new: Vec<_> = missing
             .iter()
             .map(|spec| {
@@ -260,7 +273,7 @@ impl KafkaLog {
                     Cleanup::Compact => topic
                         .set("cleanup.policy", "compact")
                         .set("min.compaction.lag.ms", COMPACTION_LAG_MS_MIN)
-                        .set("delete.retention.ms", "604800000"),
+                        .set("delete.retention.ms", &delete_retention_ms),
                 };
                 if settings.replication_factor >= 3 {
                     topic.set("min.insync.replicas", "2")

@@ -26,6 +26,22 @@ impl Prepared {
         }
     }
 
+    /// Bytes that are no batch.
+    #[cfg(test)]
+    pub(crate) fn damaged(topic: &Topic, shard: Shard, span: u64) -> Self {
+        Self {
+            topic: topic.clone(),
+            shard,
+            extent: Extent { span, count: 1 },
+            stored: b"no batch at all".to_vec(),
+        }
+    }
+
+    /// Where it goes.
+    pub(crate) fn partition(&self) -> (Topic, Shard) {
+        (self.topic.clone(), self.shard)
+    }
+
     /// Records as they were read, with all gaps between their offsets.
     pub(crate) fn read(topic: &Topic, shard: Shard, batch: &RecordBatch) -> Self {
         Self {
