@@ -24,7 +24,7 @@ const STEP_BYTES_PER_INPUT: usize = 1024 * 1024;
 const STEP_BYTES_OUT: usize = 960 * 1024;
 
 /// Batches that lookups keep at hand.
-const LOOKUP_BATCHES: usize = 4;
+const LOOKUP_BATCHES: usize = 2;
 
 struct Input {
     position: Offset,

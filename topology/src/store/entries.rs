@@ -4,10 +4,11 @@
 //! Entries lie one after the other in segments, in the order in which they came: lengths of key
 //! and value, then both, up to a whole number of units. A table finds them by key: a part of the
 //! key's hash, and the unit at which the entry begins. What is overwritten by something of another
-//! length, or removed, leaves a hole.
+//! length, or removed, leaves a hole, into which the next entry of just that length goes.
 //!
 //! # Invariants
-//! - A place in the table is the begin of an entry; bytes without a place are a hole.
+//! - A place in the table is the begin of an entry; bytes without a place are a hole. Either way
+//!   they tell their length, so that a segment can be gone through.
 //! - Holes take at most a quarter of what entries take, and a segment: beyond that the segment
 //!   with the most holes is moved to the end of the others, entry by entry.
 //! - An entry too large to share a segment has one of its own.
@@ -24,6 +25,10 @@ const UNITS: u32 = (SEGMENT_BYTES / UNIT_BYTES) as u32;
 /// All places that 32 bits can tell apart: 16 GiB.
 const SEGMENTS_MAX: usize = (1 << 32) / UNITS as usize;
 const LENGTHS_BYTES: usize = 5;
+/// Holes of entries up to this length are used again.
+const HOLE_BYTES_MAX: usize = 1024;
+/// Holes of one length that are remembered.
+const HOLES_MAX: usize = 4096;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
@@ -59,6 +64,14 @@ struct Segment {
     bytes: Vec<u8>,
     /// Of those, bytes of entries that have a place.
     live: usize,
+    /// Counts how often it was emptied: what was remembered of it before is no longer so.
+    generation: u32,
+}
+
+/// Where an entry of some length was.
+struct Hole {
+    unit: u32,
+    generation: u32,
 }
 
 /// See the module.
@@ -69,6 +82,8 @@ pub(super) struct Entries {
     segments: Vec<Segment>,
     /// Segments that are empty.
     free: Vec<u32>,
+    /// By their length in units.
+    holes: Vec<Vec<Hole>>,
     /// Where the next entry goes, if it fits.
     open: Option<u32>,
     live: usize,
@@ -104,6 +119,18 @@ fn entry_in(segment: &Segment, at: usize) -> Option<Entry<'_>> {
     let (key, rest) = rest.split_at_checked(usize::from(*key_length))?;
     let value = rest.get(..u32::from_le_bytes(*value_length) as usize)?;
     Some(Entry { key, value })
+}
+
+impl Segment {
+    /// Takes out what is in it.
+    fn empty(&mut self) -> Self {
+        let generation = self.generation.wrapping_add(1);
+        let empty = Self {
+            generation,
+            ..Self::default()
+        };
+        std::mem::replace(self, empty)
+    }
 }
 
 impl Entries {
@@ -147,7 +174,7 @@ impl Entries {
     fn insert(&mut self, key: &[u8], value: &[u8]) {
         let hash = self.hasher.hash_one(key);
         if let Some(place) = self.find(hash, key) {
-            if !self.overwrite(place, value) {
+            if !self.overwrite(place, key, value) {
                 self.leave(place);
                 let next = self.append(hash, key, value);
                 self.move_place(place, next);
@@ -170,20 +197,32 @@ impl Entries {
         }
     }
 
-    /// Puts a value in the place of one of the same length.
-    fn overwrite(&mut self, place: Place, value: &[u8]) -> bool {
-        let Some(there) = entry(&self.segments, place) else {
+    /// Puts an entry in the place of one that takes as much.
+    fn overwrite(&mut self, place: Place, key: &[u8], value: &[u8]) -> bool {
+        let takes = entry(&self.segments, place).map(|there| there.length());
+        takes == Some(length(key, value)) && self.write(place, key, value)
+    }
+
+    /// Writes an entry where there is one, or was one, that takes as much.
+    fn write(&mut self, place: Place, key: &[u8], value: &[u8]) -> bool {
+        let length = length(key, value);
+        let segment = self.segments.get_mut(place.segment());
+        let Some(room) =
+            segment.and_then(|segment| segment.bytes.get_mut(place.at()..place.at() + length))
+        else {
             return false;
         };
-        if there.value.len() != value.len() {
-            return false;
+        let value_length = (value.len() as u32).to_le_bytes();
+        let parts = [&[key.len() as u8][..], &value_length, key, value];
+        let mut room = room;
+        for part in parts {
+            let Some((to, rest)) = room.split_at_mut_checked(part.len()) else {
+                return false;
+            };
+            to.copy_from_slice(part);
+            room = rest;
         }
-        let begin = place.at() + LENGTHS_BYTES + there.key.len();
-        let old = self
-            .segments
-            .get_mut(place.segment())
-            .and_then(|segment| segment.bytes.get_mut(begin..begin + value.len()));
-        old.map(|old| old.copy_from_slice(value)).is_some()
+        true
     }
 
     /// Makes a hole of an entry.
@@ -195,6 +234,38 @@ impl Entries {
             let number = place.segment() as u32;
             if segment.live == 0 && self.open != Some(number) {
                 self.release(number);
+                return;
+            }
+            if length > HOLE_BYTES_MAX {
+                return;
+            }
+            let units = length / UNIT_BYTES;
+            if self.holes.len() <= units {
+                self.holes.resize_with(units + 1, Vec::new);
+            }
+            if let Some(holes) = self.holes.get_mut(units)
+                && holes.len() < HOLES_MAX
+            {
+                holes.push(Hole {
+                    unit: place.unit,
+                    generation: segment.generation,
+                });
+            }
+        }
+    }
+
+    /// A hole of just this length that is still one.
+    fn hole(&mut self, hash: u64, length: usize) -> Option<Place> {
+        let holes = self.holes.get_mut(length / UNIT_BYTES)?;
+        loop {
+            let hole = holes.pop()?;
+            let place = Place {
+                hash: hash as u32,
+                unit: hole.unit,
+            };
+            let segment = self.segments.get(place.segment());
+            if segment.is_some_and(|segment| segment.generation == hole.generation) {
+                return Some(place);
             }
         }
     }
@@ -202,8 +273,7 @@ impl Entries {
     /// Gives an empty segment's memory back.
     fn release(&mut self, number: u32) {
         if let Some(segment) = self.segments.get_mut(number as usize) {
-            let Segment { bytes, .. } = std::mem::take(segment);
-            self.held -= bytes.len();
+            self.held -= segment.empty().bytes.len();
             self.free.push(number);
         }
     }
@@ -215,9 +285,18 @@ impl Entries {
             super::Store::KEY_BYTES_MAX
         );
         let length = length(key, value);
+        if let Some(place) = self.hole(hash, length)
+            && self.write(place, key, value)
+        {
+            if let Some(segment) = self.segments.get_mut(place.segment()) {
+                segment.live += length;
+            }
+            self.live += length;
+            return place;
+        }
         let number = self.segment_for(length);
         let mut at = 0;
-        if let Some(Segment { bytes, live }) = self.segments.get_mut(number as usize) {
+        if let Some(Segment { bytes, live, .. }) = self.segments.get_mut(number as usize) {
             at = bytes.len();
             bytes.push(key.len() as u8);
             // a record is far below 4 GiB
@@ -255,21 +334,21 @@ impl Entries {
     }
 
     fn new_segment(&mut self, room: usize) -> u32 {
-        let segment = Segment {
-            bytes: Vec::with_capacity(room),
-            live: 0,
-        };
+        let bytes = Vec::with_capacity(room);
         if let Some(number) = self.free.pop()
             && let Some(free) = self.segments.get_mut(number as usize)
         {
-            *free = segment;
+            free.bytes = bytes;
             return number;
         }
         assert!(
             self.segments.len() < SEGMENTS_MAX,
             "the state of one partition takes 16 GiB, or has {SEGMENTS_MAX} entries above {SHARED_BYTES_MAX} bytes: use more partitions"
         );
-        self.segments.push(segment);
+        self.segments.push(Segment {
+            bytes,
+            ..Segment::default()
+        });
         (self.segments.len() - 1) as u32
     }
 
@@ -304,7 +383,7 @@ impl Entries {
             return;
         };
         // it keeps its number until everything has left
-        let moved = std::mem::take(segment);
+        let moved = segment.empty();
         self.held -= moved.bytes.len();
         self.live -= moved.live;
         let mut at = 0;
