@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole report anew: every figure of benchmarks/README.md but the soak and the crashes, which have commands of their own.
 #
-#   benchmarks/all.sh [USERS]      default 1000000; ten events each; with a million, an hour on two cores
+#   benchmarks/all.sh [USERS]      default 1000000; ten events each; with a million, half an hour on two cores
 #
 # Writes benchmarks/results (JSON lines, and SVG beside them). Leave the machine alone meanwhile. Needs Java 17 and
 # Maven (testkit/kafka.sh), GNU time, perf, inferno and matplotlib; what one part misses is said there, and the others go on.
