@@ -268,7 +268,7 @@ impl Storage for FjallStorage {
                 contents.committed.push(committed);
             } else if let Some(rest) = key.strip_prefix(COMPACTED) {
                 let compacted =
-                    read_compacted(rest, &value).ok_or_else(|| self.damaged("compactions"))?;
+                    read_place(rest, &value).ok_or_else(|| self.damaged("compactions"))?;
                 contents.compacted.push(compacted);
             }
         }
@@ -396,20 +396,17 @@ fn committed_key(group: &Group, topic: &Topic, shard: Shard) -> Vec<u8> {
 fn read_committed(rest: &[u8], value: &[u8]) -> Option<(Group, Topic, Shard, Offset)> {
     let (length, rest) = rest.split_first_chunk::<2>()?;
     let (group, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-    let (topic, shard) = rest.split_last_chunk::<4>()?;
-    Some((
-        Group::new(std::str::from_utf8(group).ok()?),
-        Topic::new(std::str::from_utf8(topic).ok()?),
-        Shard(u32::from_be_bytes(*shard)),
-        Offset(u64::from_be_bytes(*value.first_chunk()?)),
-    ))
+    let group = Group::new(std::str::from_utf8(group).ok()?);
+    let (topic, shard, offset) = read_place(rest, value)?;
+    Some((group, topic, shard, offset))
 }
 
 fn compacted_key(topic: &Topic, shard: Shard) -> Vec<u8> {
     [COMPACTED, topic.name().as_bytes(), &shard.0.to_be_bytes()].concat()
 }
 
-fn read_compacted(rest: &[u8], value: &[u8]) -> Option<(Topic, Shard, Offset)> {
+/// What a key ends with, and the offset under it.
+fn read_place(rest: &[u8], value: &[u8]) -> Option<(Topic, Shard, Offset)> {
     let (topic, shard) = rest.split_last_chunk::<4>()?;
     Some((
         Topic::new(std::str::from_utf8(topic).ok()?),

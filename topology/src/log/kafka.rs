@@ -19,16 +19,15 @@
 //! Every call blocks. Members are used by one thread each; the log by any.
 
 mod client;
+mod copies;
 mod cursor;
 mod ffi;
 mod member;
-mod mirror;
 mod topics;
 mod transactor;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -37,10 +36,9 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use self::client::{Consumer, Standing, consumer, let_go, patiently};
 pub use self::client::{GroupProtocol, KafkaSettings, Membership, TopicCreation};
+use self::copies::Copies;
 use self::cursor::{Cursor, FENCE_KEY, Taken};
 use self::member::KafkaMember;
-use self::mirror::Mirror;
-use self::topics::DELETE_RETENTION_MS_BY_DEFAULT;
 pub use self::topics::TopicState;
 use self::transactor::{Failure, Guarantee, Transactor, by_partition, list, native};
 use super::{
@@ -58,8 +56,6 @@ const TURN: Duration = Duration::from_millis(20);
 const CURSORS_MAX: usize = 64;
 /// How often a long read-back says how far it is.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// How often the marks of followed partitions are moved on.
-const MARKS: Duration = Duration::from_secs(5);
 /// What marks an offset that was handed to the coordinator only to be fenced by it.
 const NOTHING_YET: &str = "nothing committed yet";
 
@@ -89,9 +85,7 @@ struct Inner {
     /// Writes outside any group.
     writer: Mutex<Option<Transactor>>,
     /// Copies of compacted topics on local disk.
-    mirror: Option<Mirror>,
-    /// Partitions that were restored here, by the thread of the member that alone writes them since.
-    followed: Mutex<BTreeMap<(Topic, Shard), ThreadId>>,
+    copies: Option<Copies>,
     /// Seats that members of this process have, by group.
     slots: Mutex<BTreeMap<Group, BTreeSet<u32>>>,
     /// Says whether there may still be work on these topics.
@@ -129,18 +123,7 @@ impl KafkaLog {
             answer
         });
         connected?;
-        let mirror = match &settings.mirror_dir {
-            None => None,
-            Some(directory) => {
-                let cluster = meta.client().fetch_cluster_id(CALL).unwrap_or_default();
-                Some(Mirror::open(
-                    directory,
-                    settings.partitions,
-                    &cluster,
-                    &settings.clock,
-                )?)
-            }
-        };
+        let copies = Copies::open(&settings, || meta.client().fetch_cluster_id(CALL))?;
         Ok(Self(Arc::new(Inner {
             settings,
             meta: Mutex::new(meta),
@@ -149,8 +132,7 @@ impl KafkaLog {
             offsets: Mutex::default(),
             known: Mutex::default(),
             writer: Mutex::default(),
-            mirror,
-            followed: Mutex::default(),
+            copies,
             slots: Mutex::default(),
             admission: OnceLock::new(),
         })))
@@ -204,30 +186,12 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// From where on a copy is to be read, by how its topic stands now.
-    fn judge(&self, mirror: &Mirror, topic: &Topic, shard: Shard) -> Result<Offset, LogError> {
-        let known = self.known().get(topic).copied().unwrap_or_default();
-        let age_ms_max = known
-            .delete_retention_ms
-            .unwrap_or(DELETE_RETENTION_MS_BY_DEFAULT);
-        let end = self.end(topic, shard)?;
-        mirror.judge(topic, shard, end, age_ms_max, self.now())
-    }
-
-    /// Brings the copy of a partition up to its end.
-    fn catch_up(&self, mirror: &Mirror, topic: &Topic, shard: Shard) -> Result<(), LogError> {
-        let from = self.judge(mirror, topic, shard)?;
-        self.read_through(topic, shard, from, &mut |at, batch| {
-            mirror.apply(topic, shard, at, batch, self.now())
-        })
-    }
-
     /// Makes the local copies smaller that have grown.
     ///
     /// # Errors
     /// When they cannot be read or written.
     pub fn compact_copies(&self) -> Result<(), LogError> {
-        self.0.mirror.as_ref().map_or(Ok(()), Mirror::compact)
+        self.0.copies.as_ref().map_or(Ok(()), Copies::compact)
     }
 
     /// Takes the transactions of an id away from whoever has it: its next commit is aborted.
@@ -716,20 +680,15 @@ impl Log for KafkaLog {
 
     fn restore(&self, topic: &Topic, shard: Shard, see: &mut SeeRow<'_>) -> Result<(), LogError> {
         self.check_partition(topic, shard)?;
-        let Some(mirror) = &self.0.mirror else {
-            return self.read_through(topic, shard, Offset(0), &mut |_, batch| {
-                batch
-                    .iter()
-                    .for_each(|record| see(record.key, record.value));
-                Ok(())
-            });
-        };
-        lock(&self.0.followed).remove(&(topic.clone(), shard));
-        self.catch_up(mirror, topic, shard)?;
-        mirror.for_each(topic, shard, self.now(), see)?;
-        let this = std::thread::current().id();
-        lock(&self.0.followed).insert((topic.clone(), shard), this);
-        Ok(())
+        if let Some(copies) = &self.0.copies {
+            return copies.restore(self, topic, shard, see);
+        }
+        self.read_through(topic, shard, Offset(0), &mut |_, batch| {
+            batch
+                .iter()
+                .for_each(|record| see(record.key, record.value));
+            Ok(())
+        })
     }
 
     fn at_hand(
@@ -739,18 +698,10 @@ impl Log for KafkaLog {
         offset: Offset,
     ) -> Result<Option<RecordBatch>, LogError> {
         // what is not compacted is not copied: it is all of what ever came
-        let Some(mirror) = self.0.mirror.as_ref().filter(|_| self.is_compacted(topic)) else {
-            return Ok(None);
-        };
-        if let Some(batch) = mirror.batch(topic, shard, offset)? {
-            return Ok(Some(batch));
+        match &self.0.copies {
+            Some(copies) if self.is_compacted(topic) => copies.at_hand(self, topic, shard, offset),
+            _ => Ok(None),
         }
-        // a copy that begins only now, or was left behind while the shard was elsewhere
-        if mirror.mark(topic, shard).is_none_or(|mark| mark <= offset) {
-            self.catch_up(mirror, topic, shard)?;
-            return mirror.batch(topic, shard, offset);
-        }
-        Ok(None)
     }
 
     fn first_since(&self, topic: &Topic, shard: Shard, time: TimeMs) -> Result<Offset, LogError> {

@@ -15,7 +15,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -28,13 +27,13 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use super::client::{
     Consequence, Standing, Watch, consequence, consumer, let_go, refused_settings, told_code,
 };
+use super::copies::Follower;
 use super::cursor::{Cursor, Taken};
 use super::ffi::{self, Bell};
 use super::transactor::{Failure, Guarantee, Offsets, Transactor, list, native};
-use super::{KafkaLog, MARKS, NOTHING_YET, Standstill, TURN, lock, non_empty};
+use super::{KafkaLog, NOTHING_YET, Standstill, TURN, lock, non_empty};
 use crate::batch::RecordBatch;
-use crate::log::local::Prepared;
-use crate::log::{CommitError, LogError, Member, Ownership, Progress, Step, Waker, Write};
+use crate::log::{CommitError, LogError, Member, Ownership, Progress, Step, Waker};
 use crate::types::{Group, Offset, Shard, Topic};
 
 /// How often one step is tried in a new generation, before its worker starts from the last commit.
@@ -158,11 +157,7 @@ pub(super) struct KafkaMember {
     /// Ends that were asked for since the last record that was handed out, each good for one
     /// answer.
     ends: BTreeMap<(Topic, Shard), Offset>,
-    /// Compacted topics of the group, whose rows are looked up: copied as they are read.
-    tables: BTreeSet<Topic>,
-    /// Changelogs that this member writes and this process has copies of.
-    changelogs: BTreeSet<Topic>,
-    marked: Instant,
+    follower: Follower,
 }
 
 impl KafkaMember {
@@ -201,7 +196,7 @@ impl KafkaMember {
             answer_all(&seat, Vec::new());
             leave(&seat);
         })?;
-        let mut member = Self {
+        Ok(Self {
             log: log.clone(),
             group: group.clone(),
             slot,
@@ -215,15 +210,8 @@ impl KafkaMember {
             owned: BTreeSet::new(),
             revocations: Vec::new(),
             ends: BTreeMap::new(),
-            tables: BTreeSet::new(),
-            changelogs: BTreeSet::new(),
-            marked: Instant::now(),
-        };
-        if log.0.mirror.is_some() {
-            let tables = topics.iter().filter(|topic| log.is_compacted(topic));
-            member.tables = tables.cloned().collect();
-        }
-        Ok(member)
+            follower: Follower::of(log, topics),
+        })
     }
 
     /// Serves the group and gathers what it tells.
@@ -387,7 +375,9 @@ impl KafkaMember {
     fn forget(&mut self, shard: Shard) {
         self.cursors.retain(|(_, of), _| *of != shard);
         self.ends.retain(|(_, of), _| *of != shard);
-        lock(&self.log.0.followed).retain(|(_, of), by| *of != shard || !is_this_thread(by));
+        if let Some(copies) = &self.log.0.copies {
+            copies.forget(shard);
+        }
     }
 
     fn cursor(
@@ -483,7 +473,10 @@ impl KafkaMember {
         }
         // all that was committed there before is by then in the copies: whoever wrote it was an
         // owner before this one, and this one still is, if its offsets are taken
-        let marks = self.due_marks(step).map_err(Failure::Log)?;
+        let marks = self
+            .follower
+            .due_marks(&self.log, &self.owned, step)
+            .map_err(Failure::Log)?;
         if Guarantee::OF_STEPS == Guarantee::AtLeastOnce
             && let Some(seat) = &self.seat
         {
@@ -494,104 +487,12 @@ impl KafkaMember {
             group,
             list: offsets,
         }))?;
-        self.follow(step, &marks).map_err(Failure::Log)
+        match &self.log.0.copies {
+            None => Ok(()),
+            Some(copies) => copies.follow(step, &marks, self.log.now()),
+        }
+        .map_err(Failure::Log)
     }
-
-    /// Ends of the followed partitions that this member owns, when it is time to move the marks.
-    fn due_marks(&mut self, step: &Step) -> Result<Marks, LogError> {
-        if self.log.0.mirror.is_none() {
-            return Ok(Marks::new());
-        }
-        {
-            let followed = lock(&self.log.0.followed);
-            for write in &step.writes {
-                if !self.changelogs.contains(&write.topic)
-                    && followed.contains_key(&(write.topic.clone(), write.shard))
-                {
-                    self.changelogs.insert(write.topic.clone());
-                }
-            }
-        }
-        if self.marked.elapsed() < MARKS {
-            return Ok(Marks::new());
-        }
-        self.marked = Instant::now();
-        let followed: Vec<_> = lock(&self.log.0.followed)
-            .iter()
-            .filter(|(_, by)| is_this_thread(by))
-            .map(|(partition, _)| partition)
-            .filter(|(topic, shard)| self.changelogs.contains(topic) && self.owned.contains(shard))
-            .cloned()
-            .collect();
-        let asked: Vec<_> = followed
-            .iter()
-            .map(|(topic, shard)| (topic, *shard))
-            .collect();
-        Ok(self.log.ends(&asked)?.into_iter().collect())
-    }
-
-    /// Takes a committed step over into the copies, as far as this member's thread is the one that
-    /// restored them: what another has restored since holds this step already, and perhaps more.
-    fn follow(&self, step: &Step, marks: &Marks) -> Result<(), LogError> {
-        let Some(mirror) = &self.log.0.mirror else {
-            return Ok(());
-        };
-        let now = self.log.now();
-        let partition = |write: &Write| (write.topic.clone(), write.shard);
-        let ours: Partitions = {
-            let followed = lock(&self.log.0.followed);
-            let written = step.writes.iter().map(partition);
-            let written = written.chain(marks.iter().map(|(marked, _)| marked.clone()));
-            written
-                .filter(|partition| followed.get(partition).is_some_and(is_this_thread))
-                .collect()
-        };
-        let changes: Vec<_> = step
-            .writes
-            .iter()
-            .filter(|write| ours.contains(&partition(write)))
-            .map(|write| Prepared::fresh(&write.topic, write.shard, &write.batch, now))
-            .collect();
-        if ours.is_empty() {
-            return Ok(());
-        }
-        // whoever restores one of them now waits, or has taken it before
-        let followed = lock(&self.log.0.followed);
-        let still = |of: &(Topic, Shard)| followed.get(of).is_some_and(is_this_thread);
-        let changes = changes
-            .into_iter()
-            .filter(|change| still(&change.partition()));
-        let marks = marks
-            .iter()
-            .filter(|(marked, _)| ours.contains(marked) && still(marked));
-        mirror.follow(changes.collect(), marks, now)
-    }
-
-    /// Copies what was read of a table.
-    fn copy(
-        &self,
-        topic: &Topic,
-        shard: Shard,
-        from: Offset,
-        read: &RecordBatch,
-    ) -> Result<(), LogError> {
-        match &self.log.0.mirror {
-            Some(mirror) if self.tables.contains(topic) => {
-                // nothing was read of it here yet: it begins where it was left
-                if mirror.mark(topic, shard).is_none() {
-                    self.log.judge(mirror, topic, shard)?;
-                }
-                mirror.apply(topic, shard, from, read, self.log.now())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-type Marks = Vec<((Topic, Shard), Offset)>;
-
-fn is_this_thread(by: &ThreadId) -> bool {
-    *by == std::thread::current().id()
 }
 
 impl Member for KafkaMember {
@@ -666,13 +567,13 @@ impl Member for KafkaMember {
         match cursor.take(Duration::ZERO) {
             Ok(Taken::Batch(batch)) => {
                 self.ends.clear();
-                self.copy(topic, shard, from, &batch)?;
+                self.follower.copy(&self.log, topic, shard, from, &batch)?;
                 Ok(Some(batch))
             }
             Ok(Taken::Moved | Taken::Nothing) if cursor.next() > from => {
                 let gap = cursor.gap(from);
                 // the copy's mark moves along, or the next batch would not join on to it
-                self.copy(topic, shard, from, &gap)?;
+                self.follower.copy(&self.log, topic, shard, from, &gap)?;
                 Ok(Some(gap))
             }
             Ok(Taken::Moved | Taken::Nothing) => Ok(None),
