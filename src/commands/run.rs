@@ -599,13 +599,10 @@ impl Shell<'_> {
         for stage in running {
             let spec = stage.spec();
             for input in &spec.inputs {
-                let mut behind = 0;
-                for shard in self.deployment.shards() {
-                    let end = log.bounds(&input.topic, shard)?.end;
-                    let done = log.committed_so_far(&spec.group, &input.topic, shard)?;
-                    behind += end.0.saturating_sub(done.unwrap_or_default().0);
-                }
-                self.metrics.lag(spec.name, input.topic.name(), behind);
+                let partitions = self.deployment.shards().map(|shard| (&input.topic, shard));
+                let lag = log.lag(&spec.group, &partitions.collect::<Vec<_>>())?;
+                self.metrics
+                    .lag(spec.name, input.topic.name(), lag.iter().sum());
             }
         }
         Ok(())

@@ -290,6 +290,20 @@ pub trait Log: Send + Sync {
         self.committed(group, topic, shard)
     }
 
+    /// How many offsets of each partition lie between what a group has committed so far and the end:
+    /// for whoever watches, or puts work in order, and decides nothing by it.
+    ///
+    /// # Errors
+    /// [`LogError`] when there is no such partition.
+    fn lag(&self, group: &Group, partitions: &[(&Topic, Shard)]) -> Result<Vec<u64>, LogError> {
+        let lag = |&(topic, shard): &(&Topic, Shard)| {
+            let end = self.bounds(topic, shard)?.end;
+            let committed = self.committed_so_far(group, topic, shard)?;
+            Ok(end.0.saturating_sub(committed.unwrap_or_default().0))
+        };
+        partitions.iter().map(lag).collect()
+    }
+
     /// Sets what a group has committed: the tool of a replay.
     ///
     /// # Errors
@@ -397,6 +411,15 @@ pub trait Member: Send {
         from: Offset,
     ) -> Result<Option<RecordBatch>, LogError> {
         self.fetch(topic, shard, from)
+    }
+
+    /// Begins to read an owned shard from `from`, so that it is at hand when it is fetched.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    fn prefetch(&mut self, topic: &Topic, shard: Shard, from: Offset) -> Result<(), LogError> {
+        let _ = (topic, shard, from);
+        Ok(())
     }
 
     /// Commits a step (promise 1).

@@ -56,6 +56,7 @@ pub(crate) struct Task<P: Processor> {
 impl<P: Processor> Task<P> {
     pub(crate) fn restore(
         log: &dyn Log,
+        member: &mut dyn Member,
         spec: &StageSpec,
         shard: Shard,
         processor: P,
@@ -73,6 +74,10 @@ impl<P: Processor> Task<P> {
         };
         // in this order: see the log's contract
         task.rewind(log, spec)?;
+        // what waits is on its way while the stores are read back
+        for (input, at) in spec.inputs.iter().zip(&task.inputs) {
+            member.prefetch(&input.topic, shard, at.position)?;
+        }
         for StoreSpec { changelog, .. } in &spec.stores {
             let mut store = Store::default();
             log.restore(changelog, shard, &mut |key, value| {

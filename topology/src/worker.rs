@@ -2,13 +2,18 @@
 //! that commits their doings as one step.
 //!
 //! # A step
-//! Changes of ownership, answers from the outside world, a portion of work of every task; then
-//! one commit of all outputs, state changes and input offsets; then, and only then, the effects.
+//! Changes of ownership, a portion of the stores that are still to be read back, answers from the
+//! outside world, a portion of work of every task; then one commit of all outputs, state changes and
+//! input offsets; then, and only then, the effects.
 //! [`CommitError::Aborted`] puts every task back to the last commit; [`CommitError::Fenced`]
 //! drops them all and joins the group again. So does an error of a worker that has lost shards
 //! meanwhile: what it went by was no longer so.
+//!
+//! # Shards that come
+//! Their stores are read back shard by shard, and each is worked on from then on; an answer for one
+//! that has not had its turn waits for it. What is taken away again before is given away unread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +27,9 @@ use crate::types::{Shard, TimeMs};
 
 /// Longest wait without looking at the shards again.
 const IDLE_MS_MAX: u64 = 200;
+
+/// Entries after which no more stores are read back in one step.
+const RESTORED_PER_STEP: usize = 20_000;
 
 /// Reads the time of a step.
 pub type Clock = Arc<dyn Fn() -> TimeMs + Send + Sync>;
@@ -82,6 +90,14 @@ impl<C> Inbox<C> {
 
     fn take(&self) -> Vec<(Shard, C)> {
         std::mem::take(&mut *self.arrived.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts back what it is too early for, before all that came since.
+    fn put_back(&self, early: Vec<(Shard, C)>) {
+        self.arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .splice(0..0, early);
     }
 
     fn is_empty(&self) -> bool {
@@ -167,6 +183,8 @@ pub struct Worker<P: Processor> {
     performer: Arc<dyn Performer<P>>,
     clock: Clock,
     inbox: Arc<Inbox<P::Completion>>,
+    /// Shards that are this worker's, and whose stores are not read back yet.
+    unrestored: BTreeSet<Shard>,
     tasks: BTreeMap<Shard, Task<P>>,
     status: Arc<WorkerStatus>,
     stopping: bool,
@@ -202,6 +220,7 @@ impl<P: Processor> Worker<P> {
             performer,
             clock,
             inbox,
+            unrestored: BTreeSet::new(),
             tasks: BTreeMap::new(),
             status: Arc::default(),
             stopping: false,
@@ -298,8 +317,9 @@ impl<P: Processor> Worker<P> {
     /// Drops everything, and joins the group again.
     fn start_over(&mut self) -> Result<(), LogError> {
         self.status.aborted.fetch_add(1, Ordering::Relaxed);
+        self.unrestored.clear();
         self.tasks.clear();
-        self.status.shards.store(0, Ordering::SeqCst);
+        self.show_shards();
         // the old seat is given up first: the new one may be the same
         self.member = None;
         self.member = Some(Self::take_seat(&*self.log, &self.spec, &self.inbox)?);
@@ -310,20 +330,16 @@ impl<P: Processor> Worker<P> {
         let ownership = self.wait(wait)?;
         // told before anything is done: idle and finished inputs together mean drained
         self.status.idle.store(false, Ordering::SeqCst);
-        if !ownership.is_empty() {
-            self.status
-                .moved_at_ms
-                .store((self.clock)().0, Ordering::SeqCst);
-            self.status.restoring.store(true, Ordering::SeqCst);
-        }
         let comes = |change: &Ownership| matches!(change, Ownership::Assigned(_));
         if ownership.iter().any(comes) {
+            self.status.restoring.store(true, Ordering::SeqCst);
             self.log.admit()?;
         }
-        for change in ownership {
-            self.own(change)?;
+        if !ownership.is_empty() {
+            ownership.into_iter().for_each(|change| self.own(change));
+            self.show_shards();
         }
-        self.status.restoring.store(false, Ordering::SeqCst);
+        self.restore()?;
         if !self.status.joined.load(Ordering::SeqCst)
             && self.member.as_deref().is_some_and(Member::has_joined)
         {
@@ -335,6 +351,7 @@ impl<P: Processor> Worker<P> {
         let now = (self.clock)();
         let mut records = 0;
         let mut more = false;
+        let mut early = Vec::new();
         for (shard, completion) in self.inbox.take() {
             match self.tasks.get_mut(&shard) {
                 Some(task) => {
@@ -342,9 +359,11 @@ impl<P: Processor> Worker<P> {
                         .map_err(|error| stopped(&self.spec, shard, error))?;
                     more = true;
                 }
+                None if self.unrestored.contains(&shard) => early.push((shard, completion)),
                 None => self.performer.orphaned(shard, completion),
             }
         }
+        self.inbox.put_back(early);
         // three passes over the shards, so that the log is asked once whether there are commands
         let Some(member) = self.member.as_deref_mut() else {
             return Err(no_seat().into());
@@ -378,6 +397,7 @@ impl<P: Processor> Worker<P> {
                 .entries
                 .store(sum(Task::entries), Ordering::Relaxed);
         }
+        more |= !self.unrestored.is_empty();
         let idle = !more && self.inbox.is_empty() && self.tasks.values().all(Task::at_rest);
         self.status.idle.store(idle, Ordering::SeqCst);
         Ok(more)
@@ -407,39 +427,75 @@ impl<P: Processor> Worker<P> {
         ownership
     }
 
-    fn own(&mut self, change: Ownership) -> Result<(), WorkerError> {
+    fn own(&mut self, change: Ownership) {
         match change {
             Ownership::Assigned(shard) => {
-                let began = std::time::Instant::now();
-                let processor = (self.factory)(shard);
-                let mut task =
-                    Task::restore(&*self.log, &self.spec, shard, processor, (self.clock)())
-                        .map_err(|error| stopped(&self.spec, shard, error))?;
-                tracing::info!(
-                    stage = self.spec.name,
-                    shard = shard.0,
-                    entries = task.entries(),
-                    took_ms = began.elapsed().as_millis(),
-                    "a shard was taken over"
-                );
-                if self.stopping {
-                    task.close((self.clock)());
-                }
-                self.tasks.insert(shard, task);
+                self.unrestored.insert(shard);
             }
             Ownership::Revoked(shard) => {
                 if let Some(task) = self.tasks.get_mut(&shard) {
                     task.close((self.clock)());
                 }
+                if self.unrestored.remove(&shard)
+                    && let Some(member) = self.member.as_deref_mut()
+                {
+                    member.release(shard);
+                }
             }
             Ownership::Lost(shard) => {
+                self.unrestored.remove(&shard);
                 self.tasks.remove(&shard);
             }
         }
-        self.status
+    }
+
+    /// Reads a portion back of the stores of shards that have come.
+    fn restore(&mut self) -> Result<(), WorkerError> {
+        if self.stopping {
+            self.unrestored.clear();
+        }
+        let mut entries = 0;
+        while entries < RESTORED_PER_STEP
+            && let Some(shard) = self.unrestored.first().copied()
+        {
+            entries += self.take_over(shard)?;
+        }
+        let restoring = !self.unrestored.is_empty();
+        self.status.restoring.store(restoring, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Reads the stores of a shard back, and works on it from now on. Returns their entries.
+    fn take_over(&mut self, shard: Shard) -> Result<usize, WorkerError> {
+        let began = std::time::Instant::now();
+        let processor = (self.factory)(shard);
+        let now = (self.clock)();
+        let Some(member) = self.member.as_deref_mut() else {
+            return Err(no_seat().into());
+        };
+        let task = Task::restore(&*self.log, member, &self.spec, shard, processor, now)
+            .map_err(|error| stopped(&self.spec, shard, error))?;
+        let entries = task.entries();
+        tracing::info!(
+            stage = self.spec.name,
+            shard = shard.0,
+            entries,
+            took_ms = began.elapsed().as_millis(),
+            "a shard was taken over"
+        );
+        self.unrestored.remove(&shard);
+        self.tasks.insert(shard, task);
+        self.show_shards();
+        Ok(entries)
+    }
+
+    /// Tells how many shards are worked on, and that it has just changed.
+    fn show_shards(&self) {
+        let status = &self.status;
+        status
             .shards
             .store(self.tasks.len() as u64, Ordering::SeqCst);
-        Ok(())
+        status.moved_at_ms.store((self.clock)().0, Ordering::SeqCst);
     }
 
     /// Commits what the tasks did. Returns whether there was anything.
@@ -513,15 +569,15 @@ impl<P: Processor> Worker<P> {
             .filter(|task| task.is_closed(now, self.grace))
             .map(|task| task.shard)
             .collect();
-        for shard in done {
-            self.tasks.remove(&shard);
+        for shard in &done {
+            self.tasks.remove(shard);
             if let Some(member) = self.member.as_deref_mut() {
-                member.release(shard);
+                member.release(*shard);
             }
         }
-        self.status
-            .shards
-            .store(self.tasks.len() as u64, Ordering::SeqCst);
+        if !done.is_empty() {
+            self.show_shards();
+        }
     }
 
     /// Steps until told to stop, then until nothing is in flight or the grace is over.

@@ -637,6 +637,22 @@ impl Log for KafkaLog {
         Ok(committed.get(&(topic.clone(), shard)).copied())
     }
 
+    fn lag(&self, group: &Group, partitions: &[(&Topic, Shard)]) -> Result<Vec<u64>, LogError> {
+        for (topic, shard) in partitions {
+            self.check_partition(topic, *shard)?;
+        }
+        let ends = self.ends(partitions)?;
+        let committed = self.committed_offsets(group, partitions, Standing::SoFar)?;
+        let lag = |&(topic, shard): &(&Topic, Shard)| {
+            let partition = (topic.clone(), shard);
+            let of = |offsets: &BTreeMap<(Topic, Shard), Offset>| {
+                offsets.get(&partition).copied().unwrap_or_default()
+            };
+            of(&ends).0.saturating_sub(of(&committed).0)
+        };
+        Ok(partitions.iter().map(lag).collect())
+    }
+
     fn set_committed(&self, group: &Group, progress: &[Progress]) -> Result<(), LogError> {
         for Progress { topic, shard, .. } in progress {
             self.check_partition(topic, *shard)?;

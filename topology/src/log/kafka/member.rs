@@ -273,6 +273,8 @@ impl KafkaMember {
                 .iter()
                 .all(|topic| self.assigned.contains(&(topic.clone(), shard)));
             if whole && self.owned.insert(shard) {
+                // what this thread followed in an earlier seat is to be read back first
+                self.forget(shard);
                 changes.push(Ownership::Assigned(shard));
             }
         }
@@ -579,6 +581,10 @@ impl Member for KafkaMember {
             Ok(Taken::Moved | Taken::Nothing) => Ok(None),
             Err(code) => Err(self.read_failed(topic, code)),
         }
+    }
+
+    fn prefetch(&mut self, topic: &Topic, shard: Shard, from: Offset) -> Result<(), LogError> {
+        self.cursor(topic, shard, from).map(drop)
     }
 
     fn commit(&mut self, step: Step) -> Result<(), CommitError> {
