@@ -291,7 +291,7 @@ pub trait Log: Send + Sync {
     }
 
     /// How many offsets of each partition lie between what a group has committed so far and the end:
-    /// for whoever watches, or puts work in order, and decides nothing by it.
+    /// for whoever watches, and decides nothing by it.
     ///
     /// # Errors
     /// [`LogError`] when there is no such partition.
